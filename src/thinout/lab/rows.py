@@ -1,0 +1,136 @@
+"""The row: what one run leaves behind, and the only truth about it.
+
+A run ``ARM/SEED`` of a study folder leaves two files. ``rows/ARM/seed-SEED.npz`` holds its arrays and is written first;
+``rows/ARM/seed-SEED.json`` holds the row with the digest of the arrays and is written last. Each is written to a
+temporary name, synced and renamed, so that a row is there whole or not at all, after a kill or a power cut too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from thinout._checks import ThinoutError
+
+ROW_FORMAT = 1
+
+
+class RowError(ThinoutError):
+    """A row file that cannot be what a run wrote."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """The result of one run.
+
+    Args:
+        arm: name of the arm.
+        p: its drop probability.
+        seed: the run's seed.
+        status: ``"done"`` or ``"failed"``.
+        reason: why it failed, one sentence.
+        config: `Run.config()`.
+        metrics: part (``train``, ``validation``, ``test``; clean, in eval mode, at the best validation epoch) ->
+            {``nll``, ``error``, ``ece``}; errors and ECE as shares in [0, 1], NLL in nats.
+        best_epoch: epoch (from 1) with the lowest validation loss, whose weights were measured.
+        num_epochs: epochs trained.
+        history: one dict an epoch: ``epoch``, ``train_loss`` (mean of the training loss, dropout on), ``train_nll``,
+            ``validation_nll``, ``validation_error``, ``lr``, ``seconds``.
+        seconds: time of the whole run.
+        layers: one dict an activation site: ``name``, ``zero_share`` (share of exact zeros after it, eval mode, test
+            images), ``mean`` (mean activation).
+        fingerprints: digests of initial weights, order of batches and split: equal over the arms of a seed.
+        provenance: versions, hardware, threads, git revision, times.
+        arrays: test set, example by example: ``test_nll`` (N,), ``test_prediction`` (N,), ``test_label`` (N,);
+            ``filters`` (C, h, w) of the first convolution, where there is one.
+    """
+
+    arm: str
+    p: float
+    seed: int
+    status: Literal["done", "failed"]
+    reason: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    best_epoch: int = 0
+    num_epochs: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    layers: list[dict[str, Any]] = field(default_factory=list)
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    def value(self, metric: str, part: str = "test") -> float:
+        """Return one number of the row; ``gap`` is test minus train NLL, ``seconds`` the time of the run."""
+        if metric == "gap":
+            return self.metrics["test"]["nll"] - self.metrics["train"]["nll"]
+        return self.seconds if metric == "seconds" else self.metrics[part][metric]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all: temporary name, sync, rename, sync of the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def row_path(folder: Path, arm: str, seed: int) -> Path:
+    """Return where the row of a run lies in a study folder."""
+    return folder / "rows" / arm / f"seed-{seed}.json"
+
+
+def write_row(folder: Path, row: Row) -> Path:
+    """Write a row and its arrays; the row file last, since it is what counts."""
+    path = row_path(folder, row.arm, row.seed)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **row.arrays)
+    arrays = buffer.getvalue()
+    write_atomically(path.with_suffix(".npz"), arrays)
+    content = asdict(row) | {"format": ROW_FORMAT, "arrays": hashlib.sha256(arrays).hexdigest()}
+    write_atomically(path, json.dumps(content, indent=1, sort_keys=True).encode())
+    return path
+
+
+def read_row(path: Path) -> Row:
+    """Read one row back; raises RowError where the files are not what a run wrote."""
+    try:
+        content = json.loads(path.read_text())
+        arrays = path.with_suffix(".npz").read_bytes()
+    except (OSError, ValueError) as error:
+        raise RowError(f"read_row: {path} cannot be read ({error}). Delete it and run the study again.") from error
+    if not isinstance(content, dict) or content.pop("format", None) != ROW_FORMAT:
+        raise RowError(f"read_row: {path} is not a row of format {ROW_FORMAT}. Delete it and run the study again.")
+    if content.pop("arrays") != hashlib.sha256(arrays).hexdigest():
+        raise RowError(f"read_row: the arrays beside {path} are not its own. Delete both and run the study again.")
+    with np.load(io.BytesIO(arrays), allow_pickle=False) as file:
+        return Row(**content, arrays={name: file[name] for name in file.files})
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """Read all rows of a study folder, ordered by arm and seed."""
+    rows = [read_row(path) for path in folder.glob("rows/*/seed-*.json")]
+    return sorted(rows, key=lambda row: (row.p, row.arm, row.seed))
