@@ -1,0 +1,98 @@
+"""Where the files of a data set lie: the folder THINOUT_DATA first, then the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from thinout.lab.data._types import DataFile, DataSet, bad_data
+
+BUNDLED = Path(__file__).parent / "bundled"
+BUNDLED_SET = "fashion-mnist-small"
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """State of one file of a data set.
+
+    Args:
+        file: what was looked for.
+        path: where it was found, or None.
+        size: its length in bytes, or None.
+        state: "ok", "differs" (checksum) or "missing".
+    """
+
+    file: DataFile
+    path: Path | None
+    size: int | None
+    state: Literal["ok", "differs", "missing"]
+
+
+def cache_folder() -> Path:
+    """Return the folder that downloads go to: THINOUT_CACHE, or the system's cache folder for the user."""
+    if folder := os.environ.get("THINOUT_CACHE"):
+        return Path(folder)
+    import pooch
+
+    return Path(pooch.os_cache("thinout"))
+
+
+def search_folders(dataset: DataSet) -> list[Path]:
+    """Return the folders where files of the data set are looked for, in that order."""
+    if dataset.folder is None:
+        return [BUNDLED]
+    roots = [Path(folder)] if (folder := os.environ.get("THINOUT_DATA")) else []
+    return [root / dataset.folder for root in [*roots, cache_folder()]]
+
+
+def find(dataset: DataSet, file: DataFile) -> Path | None:
+    """Return the first path where the file lies, compressed or (without `.gz`) raw, or None."""
+    for folder in search_folders(dataset):
+        for name in dict.fromkeys((file.name, file.name.removesuffix(".gz"))):
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+def require(dataset: DataSet) -> dict[str, Path]:
+    """Return the path of every file of the data set, or say what is missing and what to do about it."""
+    found = {file.name: find(dataset, file) for file in dataset.files}
+    missing = [name for name, path in found.items() if path is None]
+    if missing:
+        looked = " or ".join(str(folder) for folder in search_folders(dataset))
+        bad_data(dataset.name, "files", f"in {looked}", f"no {', '.join(missing)}", _remedy(dataset))
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def check_files(dataset: DataSet) -> list[FileCheck]:
+    """Compare the checksums of all files of a data set."""
+    return [_check_file(dataset, file) for file in dataset.files]
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _check_file(dataset: DataSet, file: DataFile) -> FileCheck:
+    path = find(dataset, file)
+    if path is None:
+        return FileCheck(file, None, None, "missing")
+    allowed = (file.sha256,) if path.name == file.name else (file.raw_sha256,)
+    return FileCheck(file, path, path.stat().st_size, "ok" if file_sha256(path) in allowed else "differs")
+
+
+def _remedy(dataset: DataSet) -> str:
+    if dataset.folder is None:
+        return "It is part of the package: install thinout again."
+    return (
+        f"Get it with `thinout data fetch {dataset.name}`, or set THINOUT_DATA to the folder that holds "
+        f"{dataset.folder}/; {BUNDLED_SET} needs no download."
+    )

@@ -1,0 +1,118 @@
+"""What the data registry is made of: files, data sets, images in memory, and the error for data that cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from thinout._checks import ThinoutError, message
+
+Bytes = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+
+class DataError(ThinoutError):
+    """Data that are missing, damaged, or not what they claim to be."""
+
+
+def bad_data(where: object, name: str, allowed: str, got: object, remedy: str = "") -> NoReturn:
+    """Raise the DataError for data that cannot be used."""
+    raise DataError(message(str(where), name, allowed, got, remedy))
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a data set, as its publisher distributes it.
+
+    Args:
+        name: file name inside of the data set's folder.
+        size: length in bytes.
+        sha256: checksum of the file as distributed.
+        url: where it can be fetched, or None where no address could be verified.
+        raw_size: length in bytes after decompression, for a `.gz` file.
+        raw_sha256: checksum after decompression, for a `.gz` file.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    url: str | None = None
+    raw_size: int | None = None
+    raw_sha256: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """Labelled images in memory, the official training and test parts apart.
+
+    Args:
+        name: name for messages and result rows.
+        num_classes: labels lie in [0, num_classes).
+        train_images: uint8, (N, H, W) or (N, H, W, C).
+        train_labels: int64, (N,).
+        test_images: uint8, the same shape apart from N.
+        test_labels: int64, (N,).
+    """
+
+    name: str
+    num_classes: int
+    train_images: Bytes
+    train_labels: Labels
+    test_images: Bytes
+    test_labels: Labels
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What thinout knows about a data set before it reads one byte of it.
+
+    Args:
+        name: what the user types.
+        title: one line for people.
+        classes: class names in label order.
+        shape: (channels, height, width) of one image.
+        num_train: images in the official training part.
+        num_test: images in the official test part.
+        licence: the licence as its publisher states it.
+        source: page where the data can be had by hand.
+        folder: sub-folder of the data folder, or None for data that come inside of the package.
+        files: what the folder must hold.
+        read: turns the files' paths (by file name) into images.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    num_train: int
+    num_test: int
+    licence: str
+    source: str
+    folder: str | None
+    files: tuple[DataFile, ...]
+    read: Callable[[DataSet, Mapping[str, Path]], ImageData]
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+
+def check_labelled(where: object, images: Bytes, labels: Labels, num_classes: int) -> None:
+    """Raise unless there is one label in [0, num_classes) for each of at least one image."""
+    if images.ndim not in (3, 4) or images.dtype != np.uint8:
+        bad_data(where, "images", "uint8 of shape (N, H, W) or (N, H, W, C)", f"{images.dtype} of shape {images.shape}")
+    if images.size == 0:
+        bad_data(where, "images", "at least one image of at least one pixel", f"shape {images.shape}")
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        bad_data(where, "labels", "whole numbers of shape (N,)", f"{labels.dtype} of shape {labels.shape}")
+    if len(labels) != len(images):
+        bad_data(where, "labels", f"as many as the {len(images)} images", len(labels), "Take both from one source.")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        bad_data(where, "labels", f"in [0, {num_classes - 1}] for {num_classes} classes", f"{low} to {high}")
