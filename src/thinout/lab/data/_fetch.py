@@ -11,6 +11,7 @@ from thinout.lab.data._types import DataFile, DataSet, bad_data
 
 Progress = Callable[[str, int, int], None]
 _CHUNK = 2**16
+_TIMEOUT = 30  # seconds without a byte
 _IDENTITY = {"Accept-Encoding": "identity"}  # else a server may compress the .gz again, and the length says nothing
 
 
@@ -56,34 +57,30 @@ def _download(dataset: DataSet, file: DataFile, progress: Progress | None) -> Pa
     if file.url is None:
         bad_data("fetch", file.name, "a file with a verified address", "none", by_hand)
     pooch.get_logger().setLevel("WARNING")  # progress is the caller's matter
-    downloader = pooch.HTTPDownloader(
-        progressbar=_Meter(file, progress), chunk_size=_CHUNK, timeout=30, headers=_IDENTITY
-    )
+
+    def downloader(url: str, target: str, _pooch: object) -> None:
+        _stream(url, Path(target), file, progress)
+
     try:
         path = pooch.retrieve(file.url, f"sha256:{file.sha256}", file.name, folder, downloader=downloader)
-    except (OSError, ValueError) as error:  # network and disk; wrong checksum or length
+    except (OSError, ValueError) as error:  # network (requests' errors are OSErrors) and disk; wrong length or checksum
         bad_data("fetch", file.url, "a file that can be downloaded", f"{type(error).__name__}: {error}", by_hand)
     return Path(path)
 
 
-class _Meter:
-    """What pooch calls a progress bar: hands counts on, and ends a download that is longer than it should be."""
+def _stream(url: str, target: Path, file: DataFile, progress: Progress | None) -> None:
+    # Not pooch.HTTPDownloader: that leaves the connection open on failure, and takes an answer of any length.
+    import requests
 
-    def __init__(self, file: DataFile, progress: Progress | None) -> None:
-        self.total = file.size
-        self._file = file
-        self._progress = progress
-        self._done = 0
-
-    def update(self, count: int) -> None:
-        self._done += count
-        if self._done >= self._file.size + 2 * _CHUNK:  # counts are whole chunks, the last one may be shorter
-            raise ValueError(f"more than the expected {self._file.size} bytes")
-        if self._progress is not None:
-            self._progress(self._file.name, min(self._done, self._file.size), self._file.size)
-
-    def reset(self) -> None:
-        self._done = 0
-
-    def close(self) -> None:
-        """Nothing to close: pooch asks for it."""
+    done = 0
+    with requests.get(url, stream=True, timeout=_TIMEOUT, headers=_IDENTITY) as answer, target.open("wb") as output:
+        answer.raise_for_status()
+        for chunk in answer.iter_content(_CHUNK):
+            done += len(chunk)
+            if done > file.size:
+                raise ValueError(f"more than the expected {file.size} bytes")
+            output.write(chunk)
+            if progress is not None:
+                progress(file.name, done, file.size)
+    if done < file.size:
+        raise ValueError(f"broke off after {done} of {file.size} bytes")
