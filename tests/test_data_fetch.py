@@ -80,7 +80,7 @@ def server() -> Iterator[Server]:
 
 
 def local_set(url: str | None) -> DataSet:
-    """A data set of one file."""
+    """Describe a data set of one file."""
     file = DataFile("file.bin", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), url)
     source = "https://example.org/data"
     return DataSet("local", "title", ("a", "b"), (1, 2, 2), 1, 1, "MIT", source, "local", (file,), data.load)
@@ -88,7 +88,7 @@ def local_set(url: str | None) -> DataSet:
 
 @pytest.fixture
 def cache(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that the data set "local" is fetched into."""
+    """Register the data set "local" and return the folder that it is fetched into."""
     monkeypatch.setenv("THINOUT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("THINOUT_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

@@ -13,30 +13,32 @@ from hypothesis import strategies as st
 from thinout.lab.data import DataError, ImageData, Splits, load, split
 
 
-def numbered(counts: list[int], test: int = 4, channels: int | None = None) -> ImageData:
-    """Images of 2 x 2 pixels whose first two hold the image's number, so that each can be told after a split."""
-    labels = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
-    shape = (2, 2) if channels is None else (2, 2, channels)
+def images(numbers: np.ndarray, channels: int | None = None) -> np.ndarray:
+    """Draw 2 x 2 images whose first row holds their number, so that each can be told after a split."""
+    pixels = np.zeros((len(numbers), 2, 2), np.uint8)
+    pixels[:, 0] = np.stack([numbers // 256, numbers % 256], axis=1)
+    pixels[:, 1, 1] = 255
+    return pixels if channels is None else np.stack([pixels] * channels, axis=-1)
 
-    def images(numbers: np.ndarray) -> np.ndarray:
-        pixels = np.zeros((len(numbers), *shape), np.uint8)
-        pixels[:, 0, 0], pixels[:, 0, 1] = (
-            (numbers // 256).reshape(-1, *[1] * (len(shape) - 2)),
-            (numbers % 256).reshape(-1, *[1] * (len(shape) - 2)),
-        )
-        pixels[:, 1, 1] = 255
-        return pixels
 
-    tested = np.arange(test) % len(counts)
+def numbered(counts: list[int], channels: int | None = None) -> ImageData:
+    """Make data with `counts[c]` training images of class c, numbered from 0, and four test images from 1000."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    test = np.arange(4)
     return ImageData(
-        "numbered", len(counts), images(np.arange(len(labels))), labels, images(1000 + np.arange(test)), tested
+        "numbered",
+        len(counts),
+        images(np.arange(len(labels)), channels),
+        labels,
+        images(1000 + test, channels),
+        test % 2,
     )
 
 
 def numbers_of(splits: Splits, part: str) -> list[int]:
     """Undo the normalisation and read each image's number."""
-    images = getattr(splits, part).tensors[0].double()
-    pixels = torch.round((images * splits.std[0] + splits.mean[0]) * 255).long()
+    normalised = getattr(splits, part).tensors[0].double()
+    pixels = torch.round((normalised * splits.std[0] + splits.mean[0]) * 255).long()
     return (256 * pixels[:, 0, 0, 0] + pixels[:, 0, 0, 1]).tolist()
 
 

@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from thinout.lab.data._types import Bytes, Labels, bad_data, check_labelled
+from thinout.lab.data._types import Bytes, Labels, bad_data, check_labelled, unreadable
 
 MAX_BYTES = 2**30
 """Largest decompressed content that is read where the caller states no other limit: 1 GiB."""
@@ -65,7 +65,7 @@ def read_idx(
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         bad_data(path, "file", "a complete gzip file", str(error), _REPLACE)
     except OSError as error:
-        bad_data(path, "file", "readable", str(error.strerror or error), "Check the path and its permissions.")
+        unreadable(path, error)
 
 
 def read_idx_pair(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from thinout.lab.data._types import DataFile, DataSet, bad_data
+from thinout.lab.data._types import DataFile, DataSet, bad_data, unreadable
 
 BUNDLED = Path(__file__).parent / "bundled"
 BUNDLED_SET = "fashion-mnist-small"
@@ -52,7 +52,7 @@ def find(dataset: DataSet, file: DataFile) -> Path | None:
     """Return the first path where the file lies, compressed or (without `.gz`) raw, or None."""
     for folder in search_folders(dataset):
         for name in dict.fromkeys((file.name, file.name.removesuffix(".gz"))):
-            if (folder / name).is_file():
+            if os.path.isfile(folder / name):  # Path.is_file raises where a folder on the way is forbidden
                 return folder / name
     return None
 
@@ -75,9 +75,12 @@ def check_files(dataset: DataSet) -> list[FileCheck]:
 def file_sha256(path: Path) -> str:
     """Return the sha256 of a file as hexadecimal digits."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(2**20):
+                digest.update(chunk)
+    except OSError as error:
+        unreadable(path, error)
     return digest.hexdigest()
 
 

@@ -25,6 +25,11 @@ def bad_data(where: object, name: str, allowed: str, got: object, remedy: str = 
     raise DataError(message(str(where), name, allowed, got, remedy))
 
 
+def unreadable(path: Path, error: OSError) -> NoReturn:
+    """Raise the DataError for a file that the system does not let us read."""
+    bad_data(path, "file", "readable", error.strerror or error, "Check the path and its permissions.")
+
+
 @dataclass(frozen=True)
 class DataFile:
     """One file of a data set, as its publisher distributes it.
