@@ -1,0 +1,29 @@
+"""Training: one plain loop on Hugging Face Accelerate, its seeds, its checkpoints, and the run of a study."""
+
+from thinout.lab.training._checkpoint import CheckpointError as CheckpointError
+from thinout.lab.training._loop import FitResult as FitResult
+from thinout.lab.training._loop import fit as fit
+from thinout.lab.training._run import build_model as build_model
+from thinout.lab.training._run import estimate_seconds as estimate_seconds
+from thinout.lab.training._run import train_run as train_run
+from thinout.lab.training._seeds import RunSeeds as RunSeeds
+from thinout.lab.training._trackers import CsvTracker as CsvTracker
+from thinout.lab.training._trackers import Tracker as Tracker
+from thinout.lab.training._trackers import make_tracker as make_tracker
+from thinout.lab.training._trainer import Progress as Progress
+from thinout.lab.training._trainer import TrainingError as TrainingError
+
+__all__ = [
+    "CheckpointError",
+    "CsvTracker",
+    "FitResult",
+    "Progress",
+    "RunSeeds",
+    "Tracker",
+    "TrainingError",
+    "build_model",
+    "estimate_seconds",
+    "fit",
+    "make_tracker",
+    "train_run",
+]

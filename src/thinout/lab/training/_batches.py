@@ -1,0 +1,42 @@
+"""Batches by index: gathers from tensors in memory, or a DataLoader over any other map-style data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from thinout._checks import UsageError, message
+
+Examples = Dataset[Any]
+"""A map-style data set of pairs: input tensor, label."""
+
+EVALUATION_BATCH = 256
+
+
+def num_examples(dataset: Examples) -> int:
+    """Return the length of a data set that has one."""
+    length = len(dataset) if hasattr(dataset, "__len__") else 0
+    if length == 0:
+        remedy = "Give a torch.utils.data.Dataset with __getitem__ and __len__."
+        raise UsageError(message("fit", "splits", "data sets with a length of at least 1", repr(dataset), remedy))
+    return length
+
+
+def load_batches(
+    dataset: Examples, indices: Sequence[Tensor], device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (inputs, labels) on the device for each tensor of indices."""
+    if isinstance(dataset, TensorDataset):
+        # Data that fit into memory: a gather costs microseconds where a DataLoader collates example by example.
+        inputs, labels = dataset.tensors
+        for chosen in indices:
+            yield inputs[chosen].to(device), labels[chosen].to(device)
+        return
+    # An own generator: the loader draws a seed for its workers, which must not come out of the masks' generator.
+    loader = DataLoader(dataset, batch_sampler=[chosen.tolist() for chosen in indices], generator=torch.Generator())
+    for inputs, labels in loader:
+        yield inputs.to(device), labels.to(device)

@@ -1,0 +1,182 @@
+"""The steps of a training: a model with its optimiser, prepared by Accelerate, and its data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from thinout._checks import ThinoutError, message
+from thinout.lab.case import Recipe
+from thinout.lab.constraints import max_norm_
+from thinout.lab.data import Splits
+from thinout.lab.metrics import classification_error, nll_by_example
+from thinout.lab.training._batches import Examples, load_batches, num_examples
+from thinout.lab.training._evaluate import predict
+from thinout.lab.training._seeds import RunSeeds
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+Progress = Callable[[int, int, int, Mapping[str, float]], None]
+"""Called as ``progress(epoch, step, num_steps, metrics)``: after each step with ``train_loss``, and after each epoch
+(step = num_steps) with its whole record."""
+
+TRAIN_SAMPLE = 512
+"""Training examples on which the clean NLL of an epoch is measured; all of them are measured once, at the end."""
+
+
+class TrainingError(ThinoutError):
+    """A training that cannot go on, for example since its loss is not a number."""
+
+
+@dataclass(kw_only=True)
+class Trainer:
+    """What an epoch needs: the model as given and as Accelerate runs it, its optimiser, and its data.
+
+    Args:
+        accelerator: devices, precision, processes.
+        model: as the user gave it.
+        wrapped: as Accelerate runs it (DistributedDataParallel, autocast).
+        optimizer: of the model's parameters.
+        splits: the data.
+        recipe: how it is trained.
+        seeds: order and masks.
+        lr: learning rate of the last step.
+    """
+
+    accelerator: Accelerator
+    model: nn.Module
+    wrapped: nn.Module
+    optimizer: torch.optim.Optimizer
+    splits: Splits
+    recipe: Recipe
+    seeds: RunSeeds
+    lr: float = 0.0
+
+    @classmethod
+    def prepare(cls, model: nn.Module, splits: Splits, recipe: Recipe, seeds: RunSeeds) -> Trainer:
+        """Let Accelerate prepare a model and its new optimiser."""
+        from accelerate import Accelerator
+
+        accelerator = Accelerator()
+        num_examples(splits.validation)
+        wrapped, optimizer = accelerator.prepare(model, make_optimizer(model, recipe))
+        return cls(
+            accelerator=accelerator, model=model, wrapped=wrapped, optimizer=optimizer,
+            splits=splits, recipe=recipe, seeds=seeds,
+        )  # fmt: skip  # one thought a line
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of an epoch."""
+        return math.ceil(num_examples(self.splits.train) / self.recipe.batch_size)
+
+    def train_epoch(self, epoch: int, progress: Progress | None) -> float:
+        """Take the steps of one epoch and return the mean training loss."""
+        recipe, accelerator, parameters = self.recipe, self.accelerator, list(self.model.parameters())
+        order = self.seeds.epoch_order(epoch, num_examples(self.splits.train)).split(recipe.batch_size)
+        shares = [self._share(batch) for batch in order]
+        torch.manual_seed(self.seeds.epoch_masks(epoch, accelerator.process_index))
+        self.wrapped.train()
+        total = 0.0
+        batches = zip(order, load_batches(self.splits.train, shares, accelerator.device), strict=True)
+        for step, (batch, (inputs, labels)) in enumerate(batches):
+            self._set_learning_rate((epoch - 1) * self.num_steps + step)
+            loss = self._loss(inputs, labels, len(batch))
+            self.optimizer.zero_grad()
+            accelerator.backward(loss)
+            if recipe.clip_value is not None:
+                accelerator.clip_grad_value_(parameters, recipe.clip_value)
+            if recipe.clip_norm is not None:
+                accelerator.clip_grad_norm_(parameters, recipe.clip_norm)
+            self.optimizer.step()
+            if recipe.max_norm is not None:
+                max_norm_(self.model, recipe.max_norm)
+            value = self._mean(loss.detach()).item()
+            _check_finite("loss", value, f"{value} in epoch {epoch}, step {step + 1}")
+            total += value * len(batch)
+            if progress is not None:
+                progress(epoch, step + 1, self.num_steps, {"train_loss": value})
+        return total / num_examples(self.splits.train)
+
+    def evaluate(self, epoch: int) -> dict[str, float]:
+        """Measure the validation part and a sample of the training part, in eval mode."""
+        train = torch.arange(min(TRAIN_SAMPLE, num_examples(self.splits.train)))
+        validation = torch.arange(num_examples(self.splits.validation))
+        train_nll, _ = self._measure(self.splits.train, train)
+        nll, error = self._measure(self.splits.validation, validation)
+        _check_finite("validation loss", nll, f"{nll} after epoch {epoch}")
+        return {"train_nll": train_nll, "validation_nll": nll, "validation_error": error}
+
+    def _loss(self, inputs: Tensor, labels: Tensor, batch_size: int) -> Tensor:
+        # Summed, and divided by the size of the whole batch: processes may hold unequal shares of it, and their
+        # gradients are averaged.
+        total = cross_entropy(
+            self.wrapped(inputs), labels, reduction="sum", label_smoothing=self.recipe.label_smoothing
+        )
+        return total * (self.accelerator.num_processes / batch_size)
+
+    def _measure(self, dataset: Examples, indices: Tensor) -> tuple[float, float]:
+        share = self._share(indices)
+        sums = torch.zeros(2, dtype=torch.float64)
+        if len(share):
+            logits, labels = predict(self.model, dataset, share)
+            wrong = classification_error(logits, labels) * len(share)
+            sums = torch.tensor([nll_by_example(logits, labels).double().sum().item(), wrong], dtype=torch.float64)
+        nll, error = self._mean(sums) * (self.accelerator.num_processes / len(indices))
+        return nll.item(), error.item()
+
+    def _share(self, batch: Tensor) -> Tensor:
+        return batch.tensor_split(self.accelerator.num_processes)[self.accelerator.process_index]
+
+    def _mean(self, value: Tensor) -> Tensor:
+        if self.accelerator.num_processes == 1:
+            return value
+        mean: Tensor = self.accelerator.reduce(value.to(self.accelerator.device), reduction="mean")
+        return mean.cpu()
+
+    def _set_learning_rate(self, step: int) -> None:
+        self.lr = learning_rate(self.recipe, step, self.recipe.epochs * self.num_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the recipe's optimiser: AdamW, or SGD with Nesterov momentum."""
+    if recipe.optimizer == "adam":
+        return torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.momentum > 0,
+        weight_decay=recipe.weight_decay,
+    )
+
+
+def learning_rate(recipe: Recipe, step: int, num_steps: int) -> float:
+    """Return the learning rate of a step (from 0) of a training of `num_steps` steps.
+
+    Example:
+        >>> [round(learning_rate(Recipe(lr=1.0, schedule="cosine"), step, 4), 3) for step in range(4)]
+        [1.0, 0.854, 0.5, 0.146]
+    """
+    done = step / num_steps
+    factors = {
+        "constant": 1.0,
+        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+        "linear": 1 - done,
+        "step": 1.0 if done < 0.5 else 0.1 if done < 0.75 else 0.01,
+    }
+    return recipe.lr * factors[recipe.schedule]
+
+
+def _check_finite(name: str, value: float, got: str) -> None:
+    if not math.isfinite(value):
+        raise TrainingError(message("fit", name, "finite", got, "Lower lr, or set clip_norm."))
