@@ -1,0 +1,21 @@
+"""Dropout layers: modules that store arguments and call `thinout.functional`."""
+
+from thinout.nn._channel import Dropout1d as Dropout1d
+from thinout.nn._channel import Dropout2d as Dropout2d
+from thinout.nn._channel import Dropout3d as Dropout3d
+from thinout.nn._elementwise import ClassicDropout as ClassicDropout
+from thinout.nn._elementwise import Dropout as Dropout
+from thinout.nn._registry import REGISTRY as REGISTRY
+from thinout.nn._registry import ErrorInput as ErrorInput
+from thinout.nn._registry import LayerSpec as LayerSpec
+
+__all__ = [
+    "REGISTRY",
+    "ClassicDropout",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "ErrorInput",
+    "LayerSpec",
+]
