@@ -1,0 +1,29 @@
+// The door between what is compiled once per instruction set (kernel.h) and what is compiled once (the rest).
+#pragma once
+
+#include "stream.h"
+
+namespace thinout {
+
+enum Activation { kNone, kRelu, kGelu, kNumActivations };
+
+// One instruction set's loops. All of them are single-threaded; `first` is the mask index of element 0.
+struct Kernels {
+  const char* name;
+  // y = keep ? x * scale : 0; `bypass_cache`: store around the caches where y's alignment allows it.
+  void (*flat[kNumTypes])(const Stream&, const void* x, void* y, int64_t n, uint64_t first, bool bypass_cache);
+  // The same with the decisions given: bit i % 64 of bits[i / 64] for element i.
+  void (*select[kNumTypes])(const uint64_t* bits, const void* x, void* y, int64_t n, double scale);
+  // The decisions of the 64 * num_words elements from 64 * first_word on.
+  void (*bits)(const Stream&, uint64_t first_word, int64_t num_words, uint64_t* bits);
+};
+
+// Null where the compiler could not build the form; a caller asks `isa.cpp`, which also asks the processor.
+const Kernels* portable_kernels();
+const Kernels* avx2_kernels();
+const Kernels* avx512_kernels();
+const Kernels* neon_kernels();
+
+const Kernels& kernels();  // the form in force
+
+}  // namespace thinout

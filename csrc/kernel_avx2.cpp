@@ -1,0 +1,174 @@
+// AVX2 + F16C: 4 counters per register; decisions are 16-bit lanes, all ones or all zeros, in memory order.
+#include "kernel.h"
+
+#if defined(__AVX2__) && defined(__F16C__)
+#include <immintrin.h>
+
+namespace thinout {
+namespace {
+
+template <class T> struct Avx2Pack;
+
+struct Avx2 {
+  using V = __m256i;
+  using Limit = __m256i;
+  struct Keep { alignas(32) int16_t lane[64]; };
+  template <class T> using Pack = Avx2Pack<T>;
+  static constexpr int kLanes = 4, kGroup = 2, kWords = 1;
+
+  static THINOUT_INLINE V set(uint32_t value) { return _mm256_set1_epi64x(value); }
+  // The order of the counters is what makes the unpack instructions of `blocks` leave the blocks in memory order.
+  static THINOUT_INLINE V counters(uint32_t block) { return _mm256_add_epi32(set(block), _mm256_setr_epi64x(0, 2, 1, 3)); }
+  static THINOUT_INLINE V mul(V a, uint32_t b) { return _mm256_mul_epu32(a, set(b)); }
+  static THINOUT_INLINE V high(V a) { return _mm256_srli_epi64(a, 32); }
+  static THINOUT_INLINE V xor2(V a, V b) { return _mm256_xor_si256(a, b); }
+  static THINOUT_INLINE V xor3(V a, V b, V c) { return xor2(xor2(a, b), c); }
+
+  template <bool wide> static THINOUT_INLINE Limit limit(uint32_t threshold) {
+    if (wide) return _mm256_set1_epi32(static_cast<int>(threshold));
+    return _mm256_set1_epi16(static_cast<int16_t>(static_cast<int>(threshold) - 32769));
+  }
+
+  // Blocks 0, 1 and blocks 2, 3 of a vector of counters, as they lie in memory.
+  static THINOUT_INLINE void blocks(V c0, V c1, V c2, V c3, V& first, V& second) {
+    const V low = _mm256_blend_epi32(c0, _mm256_slli_epi64(c1, 32), 0xAA);
+    const V top = _mm256_blend_epi32(c2, _mm256_slli_epi64(c3, 32), 0xAA);
+    first = _mm256_unpacklo_epi64(low, top);
+    second = _mm256_unpackhi_epi64(low, top);
+  }
+
+  template <bool wide>
+  static THINOUT_INLINE void compare(Keep& keep, int element, Limit limit, V c0, V c1, V c2, V c3) {
+    V first, second;
+    blocks(c0, c1, c2, c3, first, second);
+    __m256i* out = reinterpret_cast<__m256i*>(keep.lane + element);
+    if (wide) {
+      first = _mm256_cmpeq_epi32(_mm256_max_epu32(first, limit), first);
+      second = _mm256_cmpeq_epi32(_mm256_max_epu32(second, limit), second);
+      _mm256_store_si256(out, _mm256_permute4x64_epi64(_mm256_packs_epi32(first, second), 0xD8));
+    } else {  // (lane ^ 0x8000) >= t, unsigned, is lane > t - 32769, signed
+      _mm256_store_si256(out, _mm256_cmpgt_epi16(first, limit));
+      _mm256_store_si256(out + 1, _mm256_cmpgt_epi16(second, limit));
+    }
+  }
+
+  static THINOUT_INLINE __m256i bytes(const Keep& keep, int half) {
+    const __m256i* in = reinterpret_cast<const __m256i*>(keep.lane) + 2 * half;
+    return _mm256_permute4x64_epi64(_mm256_packs_epi16(_mm256_load_si256(in), _mm256_load_si256(in + 1)), 0xD8);
+  }
+  static THINOUT_INLINE uint64_t collapse(const Keep& keep) {
+    const uint64_t high = static_cast<uint32_t>(_mm256_movemask_epi8(bytes(keep, 1)));
+    return high << 32 | static_cast<uint32_t>(_mm256_movemask_epi8(bytes(keep, 0)));
+  }
+  static THINOUT_INLINE void expand(uint64_t bits, Keep& keep) {
+    const __m256i bit = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, -32768);
+    for (int q = 0; q < 4; ++q) {
+      const __m256i spread = _mm256_set1_epi16(static_cast<int16_t>(bits >> (16 * q)));
+      const __m256i lanes = _mm256_cmpeq_epi16(_mm256_and_si256(spread, bit), bit);
+      _mm256_store_si256(reinterpret_cast<__m256i*>(keep.lane) + q, lanes);
+    }
+  }
+  static THINOUT_INLINE void store_mask(const Keep& keep, uint8_t* out) {
+    const __m256i one = _mm256_set1_epi8(1);
+    for (int half = 0; half < 2; ++half) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out) + half, _mm256_and_si256(bytes(keep, half), one));
+    }
+  }
+  static THINOUT_INLINE void fence() { _mm_sfence(); }
+};
+
+template <> struct Avx2Pack<float> {
+  using Scalar = float;
+  static constexpr int kLanes = 8;
+  static THINOUT_INLINE __m256 load(const float* x) { return _mm256_loadu_ps(x); }
+  static THINOUT_INLINE __m256 unpack(__m256 a) { return a; }
+  static THINOUT_INLINE __m256 pack(__m256 a) { return a; }
+  static THINOUT_INLINE __m256 mul(__m256 a, float b) { return _mm256_mul_ps(a, _mm256_set1_ps(b)); }
+  static THINOUT_INLINE __m256 add(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
+  static THINOUT_INLINE __m256 select(__m256 a, const Avx2::Keep& keep, int i) {
+    const __m128i lanes = _mm_load_si128(reinterpret_cast<const __m128i*>(keep.lane + i));
+    return _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_cvtepi16_epi32(lanes)));
+  }
+  template <bool bypass_cache> static THINOUT_INLINE void store(float* y, __m256 a) {
+    if (bypass_cache) _mm256_stream_ps(y, a);
+    else _mm256_storeu_ps(y, a);
+  }
+};
+
+template <> struct Avx2Pack<double> {
+  using Scalar = double;
+  static constexpr int kLanes = 4;
+  static THINOUT_INLINE __m256d load(const double* x) { return _mm256_loadu_pd(x); }
+  static THINOUT_INLINE __m256d unpack(__m256d a) { return a; }
+  static THINOUT_INLINE __m256d pack(__m256d a) { return a; }
+  static THINOUT_INLINE __m256d mul(__m256d a, double b) { return _mm256_mul_pd(a, _mm256_set1_pd(b)); }
+  static THINOUT_INLINE __m256d add(__m256d a, __m256d b) { return _mm256_add_pd(a, b); }
+  static THINOUT_INLINE __m256d select(__m256d a, const Avx2::Keep& keep, int i) {
+    const __m128i lanes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(keep.lane + i));
+    return _mm256_and_pd(a, _mm256_castsi256_pd(_mm256_cvtepi16_epi64(lanes)));
+  }
+  template <bool bypass_cache> static THINOUT_INLINE void store(double* y, __m256d a) {
+    if (bypass_cache) _mm256_stream_pd(y, a);
+    else _mm256_storeu_pd(y, a);
+  }
+};
+
+struct FloatPair { __m256 a, b; };
+
+// What the two 16-bit types share: 16 elements in one register, arithmetic in two of float32.
+template <class T> struct Avx2Half {
+  using Scalar = float;
+  static constexpr int kLanes = 16;
+  static THINOUT_INLINE __m256i load(const T* x) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)); }
+  static THINOUT_INLINE FloatPair mul(FloatPair p, float s) {
+    return {_mm256_mul_ps(p.a, _mm256_set1_ps(s)), _mm256_mul_ps(p.b, _mm256_set1_ps(s))};
+  }
+  static THINOUT_INLINE FloatPair add(FloatPair p, FloatPair q) {
+    return {_mm256_add_ps(p.a, q.a), _mm256_add_ps(p.b, q.b)};
+  }
+  static THINOUT_INLINE __m256i select(__m256i a, const Avx2::Keep& keep, int i) {
+    return _mm256_and_si256(a, _mm256_load_si256(reinterpret_cast<const __m256i*>(keep.lane + i)));
+  }
+  template <bool bypass_cache> static THINOUT_INLINE void store(T* y, __m256i a) {
+    if (bypass_cache) _mm256_stream_si256(reinterpret_cast<__m256i*>(y), a);
+    else _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), a);
+  }
+};
+
+// Even elements go to `a`, odd ones to `b`: a shift and a mask, where memory order would take shuffles.
+// A NaN needs no guard in the rounding: it comes from bfloat16, so its low half is 0 and the addition cannot carry.
+template <> struct Avx2Pack<bfloat16> : Avx2Half<bfloat16> {
+  static THINOUT_INLINE FloatPair unpack(__m256i v) {
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(v, 16)),
+            _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32(static_cast<int>(0xFFFF0000u))))};
+  }
+  static THINOUT_INLINE __m256i rounded(__m256 a) {  // nearest even, in the high half
+    const __m256i v = _mm256_castps_si256(a);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(v, 16), _mm256_set1_epi32(1));
+    return _mm256_add_epi32(v, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+  }
+  static THINOUT_INLINE __m256i pack(FloatPair p) {
+    return _mm256_blend_epi16(_mm256_srli_epi32(rounded(p.a), 16), rounded(p.b), 0xAA);
+  }
+};
+
+template <> struct Avx2Pack<float16> : Avx2Half<float16> {
+  static THINOUT_INLINE FloatPair unpack(__m256i v) {
+    return {_mm256_cvtph_ps(_mm256_castsi256_si128(v)), _mm256_cvtph_ps(_mm256_extracti128_si256(v, 1))};
+  }
+  static THINOUT_INLINE __m256i pack(FloatPair p) {
+    constexpr int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    return _mm256_set_m128i(_mm256_cvtps_ph(p.b, nearest), _mm256_cvtps_ph(p.a, nearest));
+  }
+};
+
+constexpr Kernels kAvx2 = make_kernels<Avx2>("avx2");
+
+}  // namespace
+
+const Kernels* avx2_kernels() { return &kAvx2; }
+
+}  // namespace thinout
+#else
+const thinout::Kernels* thinout::avx2_kernels() { return nullptr; }
+#endif

@@ -1,0 +1,148 @@
+// AVX-512 (F, BW, DQ, VL): 8 counters per register, three-way xor in one instruction, decisions are bits.
+#include "kernel.h"
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#include <immintrin.h>
+
+namespace thinout {
+namespace {
+
+template <class T> struct Avx512Pack;
+
+struct Avx512 {
+  using V = __m512i;
+  using Limit = __m512i;
+  struct Keep { uint64_t bits; };
+  template <class T> using Pack = Avx512Pack<T>;
+  static constexpr int kLanes = 8, kGroup = 4, kWords = 4;
+
+  static THINOUT_INLINE V set(uint32_t value) { return _mm512_set1_epi64(value); }
+  // The order of the counters is what makes the unpack instructions of `compare` leave the blocks in memory order.
+  static THINOUT_INLINE V counters(uint32_t block) {
+    return _mm512_add_epi32(set(block), _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7));
+  }
+  static THINOUT_INLINE V mul(V a, uint32_t b) { return _mm512_mul_epu32(a, set(b)); }
+  static THINOUT_INLINE V high(V a) { return _mm512_srli_epi64(a, 32); }
+  static THINOUT_INLINE V xor2(V a, V b) { return _mm512_xor_si512(a, b); }
+  static THINOUT_INLINE V xor3(V a, V b, V c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
+
+  template <bool wide> static THINOUT_INLINE Limit limit(uint32_t threshold) {
+    if (wide) return _mm512_set1_epi32(static_cast<int>(threshold));
+    return _mm512_set1_epi16(static_cast<int16_t>(static_cast<int>(threshold) - 32769));
+  }
+
+  template <bool wide>
+  static THINOUT_INLINE void compare(Keep& keep, int element, Limit limit, V c0, V c1, V c2, V c3) {
+    const V words01 = _mm512_mask_shuffle_epi32(c0, 0xAAAA, c1, _MM_PERM_CCAA);
+    const V words23 = _mm512_mask_shuffle_epi32(c2, 0xAAAA, c3, _MM_PERM_CCAA);
+    const V first = _mm512_unpacklo_epi64(words01, words23), second = _mm512_unpackhi_epi64(words01, words23);
+    if (wide) {
+      const uint64_t bits = uint64_t{_mm512_cmpge_epu32_mask(second, limit)} << 16 | _mm512_cmpge_epu32_mask(first, limit);
+      keep.bits = element ? keep.bits | bits << element : bits;
+    } else {  // (lane ^ 0x8000) >= t, unsigned, is lane > t - 32769, signed
+      keep.bits = uint64_t{_mm512_cmpgt_epi16_mask(second, limit)} << 32 | _mm512_cmpgt_epi16_mask(first, limit);
+    }
+  }
+
+  static THINOUT_INLINE uint64_t collapse(const Keep& keep) { return keep.bits; }
+  static THINOUT_INLINE void expand(uint64_t bits, Keep& keep) { keep.bits = bits; }
+  static THINOUT_INLINE void store_mask(const Keep& keep, uint8_t* out) {
+    _mm512_storeu_si512(out, _mm512_maskz_set1_epi8(keep.bits, 1));
+  }
+  static THINOUT_INLINE void fence() { _mm_sfence(); }
+};
+
+template <> struct Avx512Pack<float> {
+  using Scalar = float;
+  static constexpr int kLanes = 16;
+  static THINOUT_INLINE __m512 load(const float* x) { return _mm512_loadu_ps(x); }
+  static THINOUT_INLINE __m512 unpack(__m512 a) { return a; }
+  static THINOUT_INLINE __m512 pack(__m512 a) { return a; }
+  static THINOUT_INLINE __m512 mul(__m512 a, float b) { return _mm512_mul_ps(a, _mm512_set1_ps(b)); }
+  static THINOUT_INLINE __m512 add(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
+  static THINOUT_INLINE __m512 select(__m512 a, const Avx512::Keep& keep, int i) {
+    return _mm512_maskz_mov_ps(static_cast<__mmask16>(keep.bits >> i), a);
+  }
+  template <bool bypass_cache> static THINOUT_INLINE void store(float* y, __m512 a) {
+    if (bypass_cache) _mm512_stream_ps(y, a);
+    else _mm512_storeu_ps(y, a);
+  }
+};
+
+template <> struct Avx512Pack<double> {
+  using Scalar = double;
+  static constexpr int kLanes = 8;
+  static THINOUT_INLINE __m512d load(const double* x) { return _mm512_loadu_pd(x); }
+  static THINOUT_INLINE __m512d unpack(__m512d a) { return a; }
+  static THINOUT_INLINE __m512d pack(__m512d a) { return a; }
+  static THINOUT_INLINE __m512d mul(__m512d a, double b) { return _mm512_mul_pd(a, _mm512_set1_pd(b)); }
+  static THINOUT_INLINE __m512d add(__m512d a, __m512d b) { return _mm512_add_pd(a, b); }
+  static THINOUT_INLINE __m512d select(__m512d a, const Avx512::Keep& keep, int i) {
+    return _mm512_maskz_mov_pd(static_cast<__mmask8>(keep.bits >> i), a);
+  }
+  template <bool bypass_cache> static THINOUT_INLINE void store(double* y, __m512d a) {
+    if (bypass_cache) _mm512_stream_pd(y, a);
+    else _mm512_storeu_pd(y, a);
+  }
+};
+
+struct FloatPair { __m512 a, b; };
+
+// What the two 16-bit types share: 32 elements in one register, arithmetic in two of float32.
+template <class T> struct Avx512Half {
+  using Scalar = float;
+  static constexpr int kLanes = 32;
+  static THINOUT_INLINE __m512i load(const T* x) { return _mm512_loadu_si512(x); }
+  static THINOUT_INLINE FloatPair mul(FloatPair p, float s) {
+    return {_mm512_mul_ps(p.a, _mm512_set1_ps(s)), _mm512_mul_ps(p.b, _mm512_set1_ps(s))};
+  }
+  static THINOUT_INLINE FloatPair add(FloatPair p, FloatPair q) {
+    return {_mm512_add_ps(p.a, q.a), _mm512_add_ps(p.b, q.b)};
+  }
+  static THINOUT_INLINE __m512i select(__m512i a, const Avx512::Keep& keep, int i) {
+    return _mm512_maskz_mov_epi16(static_cast<__mmask32>(keep.bits >> i), a);
+  }
+  template <bool bypass_cache> static THINOUT_INLINE void store(T* y, __m512i a) {
+    if (bypass_cache) _mm512_stream_si512(reinterpret_cast<__m512i*>(y), a);
+    else _mm512_storeu_si512(y, a);
+  }
+};
+
+// Even elements go to `a`, odd ones to `b`; a NaN needs no guard: see kernel_avx2.cpp. The processor's own
+// conversion (AVX512_BF16) is of no use here, since it flushes subnormal numbers to zero.
+template <> struct Avx512Pack<bfloat16> : Avx512Half<bfloat16> {
+  static THINOUT_INLINE FloatPair unpack(__m512i v) {
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(v, 16)),
+            _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xFFFF0000u))))};
+  }
+  static THINOUT_INLINE __m512i rounded(__m512 a) {  // nearest even, in the high half
+    const __m512i v = _mm512_castps_si512(a);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(v, 16), _mm512_set1_epi32(1));
+    return _mm512_add_epi32(v, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+  }
+  static THINOUT_INLINE __m512i pack(FloatPair p) {
+    return _mm512_mask_blend_epi16(0xAAAAAAAAu, _mm512_srli_epi32(rounded(p.a), 16), rounded(p.b));
+  }
+};
+
+template <> struct Avx512Pack<float16> : Avx512Half<float16> {
+  static THINOUT_INLINE FloatPair unpack(__m512i v) {
+    return {_mm512_cvtph_ps(_mm512_castsi512_si256(v)), _mm512_cvtph_ps(_mm512_extracti64x4_epi64(v, 1))};
+  }
+  static THINOUT_INLINE __m512i pack(FloatPair p) {
+    constexpr int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    const __m512i low = _mm512_castsi256_si512(_mm512_cvtps_ph(p.a, nearest));
+    return _mm512_inserti64x4(low, _mm512_cvtps_ph(p.b, nearest), 1);
+  }
+};
+
+constexpr Kernels kAvx512 = make_kernels<Avx512>("avx512");
+
+}  // namespace
+
+const Kernels* avx512_kernels() { return &kAvx512; }
+
+}  // namespace thinout
+#else
+const thinout::Kernels* thinout::avx512_kernels() { return nullptr; }
+#endif
