@@ -83,6 +83,15 @@ def read_idx_pair(
 
     Raises:
         DataError: as `read_idx`, or the two files do not fit each other.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> _ = (folder / "images").write_bytes(bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 9, 8]))
+        >>> _ = (folder / "labels").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 1, 4]))
+        >>> images, labels = read_idx_pair(folder / "images", folder / "labels", num_classes=10)
+        >>> images.shape, labels
+        ((1, 1, 2), array([4]))
     """
     pixels, classes = read_idx(images, rank=3), read_idx(labels, rank=1).astype(np.int64)
     check_labelled(labels, pixels, classes, num_classes)
