@@ -102,7 +102,7 @@ def test_equivalence_is_the_ninety_percent_interval_within_the_margin():
     for _ in range(200):
         differences = generator.normal(0.3, 0.5, size=6)
         interval = mean_interval(differences, 0.9)
-        within = -0.6 < interval.low and interval.high < 0.6
+        within = interval.low > -0.6 and interval.high < 0.6
         assert (equivalence(differences, 0.6).p_value < 0.05) == within
         outcomes.add(within)
     assert outcomes == {True, False}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -59,10 +59,11 @@ def _values(where: str, name: str, values: npt.ArrayLike, *, ndim: int = 1) -> F
     return array
 
 
-def _student(df: int) -> Any:
-    from scipy import stats  # 0.7 s and more: only when a study is analysed
+def _quantile(probability: float, df: int) -> float:
+    """Quantile of Student's t distribution."""
+    from scipy.special import stdtrit  # scipy is part of the extra `lab`, and only an analysis needs it
 
-    return stats.t(df)
+    return float(stdtrit(df, probability))
 
 
 def _check_level(where: str, level: float) -> float:
@@ -72,15 +73,16 @@ def _check_level(where: str, level: float) -> float:
 
 
 def _half_width(values: Floats, level: float) -> float:
-    quantile = float(_student(len(values) - 1).ppf(0.5 + level / 2))
-    return quantile * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return _quantile(0.5 + level / 2, len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
 def _upper_tail(distance: float, standard_error: float, df: int) -> float:
     """P(T > distance / standard_error); a standard error of 0 leaves no doubt."""
+    from scipy.special import stdtr
+
     if standard_error == 0:
         return 0.0 if distance > 0 else 1.0
-    return float(_student(df).sf(distance / standard_error))
+    return float(stdtr(df, -distance / standard_error))
 
 
 def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
@@ -291,12 +293,12 @@ def num_seeds_needed(sd: float, effect: float, power: float = 0.8, alpha: float 
 
 
 def _power(n: int, ratio: float, alpha: float) -> float:
-    from scipy import stats
+    from scipy.special import nctdtr
 
-    critical = float(stats.t.ppf(1 - alpha / 2, n - 1))
-    sampling = stats.nct(n - 1, ratio * math.sqrt(n))
-    # The far tail underflows to NaN for a large noncentrality, where it is 0.
-    return float(sampling.sf(critical)) + float(np.nan_to_num(sampling.cdf(-critical)))
+    critical, noncentrality = _quantile(1 - alpha / 2, n - 1), ratio * math.sqrt(n)
+    # Far tails underflow to NaN for a large noncentrality, where they are 0.
+    below, wrong_side = np.nan_to_num([nctdtr(n - 1, noncentrality, bound) for bound in (critical, -critical)])
+    return float(1.0 - below + wrong_side)
 
 
 def verdict(
