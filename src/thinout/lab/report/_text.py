@@ -55,6 +55,18 @@ def interval(low: float | None, high: float | None, decimals: int = 3, *, signed
     return f"[{number(low, decimals, signed=signed)}, {number(high, decimals, signed=signed)}]"
 
 
+def p_value(value: float | None) -> str:
+    """Format a p-value.
+
+    Example:
+        >>> p_value(0.0312), p_value(1e-9), p_value(None)
+        ('0.031', '< 0.0001', 'unknown')
+    """
+    if value is None:
+        return "unknown"
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
 def decimals(values: Sequence[float | None], *, least: int = 3, most: int = 7) -> int:
     """Return how many decimals show two significant digits of the smallest of some widths.
 

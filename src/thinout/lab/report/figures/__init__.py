@@ -2,7 +2,7 @@
 
 from thinout.lab.report.figures._curves import ArmCurves, Band, curves, limits
 from thinout.lab.report.figures._data import Estimate
-from thinout.lab.report.figures._images import confusion_matrix, confusions, filters
+from thinout.lab.report.figures._images import confusion_matrix, confusion_width, confusions, filters
 from thinout.lab.report.figures._intervals import forest, intervals
 from thinout.lab.report.figures._layers import sparsity
 from thinout.lab.report.figures._rates import against_rate
@@ -13,6 +13,7 @@ __all__ = [
     "Estimate",
     "against_rate",
     "confusion_matrix",
+    "confusion_width",
     "confusions",
     "curves",
     "filters",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FEW_CLASSES = 12
 CELL = 21.0
+EDGE = 4.0
+LONGEST_NAME = 11
 
 
 def confusions(
@@ -36,6 +38,11 @@ def confusions(
     ]
 
 
+def confusion_width(num_classes: int, class_names: Sequence[str]) -> float:
+    """Return the width in CSS pixels at which the counts of a confusion matrix can be read."""
+    return sum(_confusion_size(num_classes, class_names)) + EDGE
+
+
 def confusion_matrix(key: str, counts: npt.NDArray[np.int64], class_names: Sequence[str], *, arm: str) -> str:
     """Draw counts of (true class, predicted class), each cell shaded by its share of the row.
 
@@ -46,23 +53,22 @@ def confusion_matrix(key: str, counts: npt.NDArray[np.int64], class_names: Seque
         arm: whose predictions they are.
     """
     num_classes = len(counts)
-    cell = (WIDTH - 84) / num_classes if num_classes <= FEW_CLASSES else CELL
-    side, size = cell * num_classes, min(FONT_SIZE - 1.5, cell * 0.6)
-    names = [shorten(name, 11) for name in class_names]
-    margin = 24 + 0.62 * size * max(len(name) for name in names)
+    side, margin = _confusion_size(num_classes, class_names)
+    cell = side / num_classes
+    names = [shorten(name, LONGEST_NAME) for name in class_names]
 
     def paint(figure: Figure) -> None:
-        ax = axes(figure, left=margin, right=4, top=4, bottom=margin)
+        ax = axes(figure, left=margin, right=EDGE, top=EDGE, bottom=margin)
         _cells(ax, counts, _font_size(counts, cell))
-        ax.set_xticks(range(num_classes), names, rotation=90, fontsize=size)
-        ax.set_yticks(range(num_classes), names, fontsize=size)
+        ax.set_xticks(range(num_classes), names, rotation=90, fontsize=_name_size(cell))
+        ax.set_yticks(range(num_classes), names, fontsize=_name_size(cell))
         ax.tick_params(length=0, labelcolor=INK, pad=2)
         ax.set_xlabel("predicted class")
         ax.set_ylabel("true class")
         ax.yaxis.set_label_coords(-(margin - 16) / side, 0.5)
         ax.xaxis.set_label_coords(0.5, -(margin - 16) / side)
 
-    total = side + margin + 4
+    total = side + margin + EDGE
     return draw(key, _confusion_alt(counts, class_names, arm), (total, total), paint)
 
 
@@ -102,6 +108,16 @@ def _mosaic(
         top, left = place // num_columns * height, place % num_columns * width
         image[top : top + height - 1, left : left + width - 1] = single
     return image[:-1, :-1]
+
+
+def _confusion_size(num_classes: int, class_names: Sequence[str]) -> tuple[float, float]:
+    cell = (WIDTH - 84) / num_classes if num_classes <= FEW_CLASSES else CELL
+    longest = max(len(shorten(name, LONGEST_NAME)) for name in class_names)
+    return cell * num_classes, 24 + 0.62 * _name_size(cell) * longest
+
+
+def _name_size(cell: float) -> float:
+    return min(FONT_SIZE - 1.5, cell * 0.6)
 
 
 def _font_size(counts: npt.NDArray[np.int64], cell: float) -> float:
