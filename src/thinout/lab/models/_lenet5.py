@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 from torch import Tensor, nn
-from torch.nn import Dropout
 
 from thinout._checks import bad_value, check_p
+from thinout.nn import Dropout
 
 _SIDE = 32  # of the input image; 28x28 images are padded by 2
 _POOLED_SIDE = 5  # 32 -conv5-> 28 -pool2-> 14 -conv5-> 10 -pool2-> 5

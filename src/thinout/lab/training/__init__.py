@@ -1,6 +1,8 @@
 """Training: one plain loop on Hugging Face Accelerate, its seeds, its checkpoints, and the run of a study."""
 
 from thinout.lab.training._checkpoint import CheckpointError as CheckpointError
+from thinout.lab.training._evaluate import evaluating as evaluating
+from thinout.lab.training._evaluate import predict as predict
 from thinout.lab.training._loop import FitResult as FitResult
 from thinout.lab.training._loop import fit as fit
 from thinout.lab.training._run import build_model as build_model
@@ -23,7 +25,9 @@ __all__ = [
     "TrainingError",
     "build_model",
     "estimate_seconds",
+    "evaluating",
     "fit",
     "make_tracker",
+    "predict",
     "train_run",
 ]

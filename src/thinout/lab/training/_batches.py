@@ -26,9 +26,7 @@ def num_examples(dataset: Examples) -> int:
     return length
 
 
-def load_batches(
-    dataset: Examples, indices: Sequence[Tensor], device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
+def load_batches(dataset: Examples, indices: Sequence[Tensor], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (inputs, labels) on the device for each tensor of indices."""
     if isinstance(dataset, TensorDataset):
         # Data that fit into memory: a gather costs microseconds where a DataLoader collates example by example.

@@ -54,7 +54,9 @@ def write_checkpoint(path: Path, state: TrainingState) -> None:
     try:
         write_atomically(path, buffer.getvalue())
     except OSError as error:
-        raise CheckpointError(f"fit: the checkpoint {path} cannot be written ({error.strerror}). Free space.") from error
+        raise CheckpointError(
+            f"fit: the checkpoint {path} cannot be written ({error.strerror}). Free space."
+        ) from error
 
 
 def read_checkpoint(path: Path, identity: str) -> TrainingState | None:

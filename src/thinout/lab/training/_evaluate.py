@@ -21,7 +21,7 @@ def predict(model: nn.Module, dataset: Examples, indices: Tensor | None = None) 
     device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
     logits, labels = [], []
     with evaluating(model):
-        for inputs, targets in load_batches(dataset, indices.split(EVALUATION_BATCH), device):
+        for inputs, targets in load_batches(dataset, torch.split(indices, EVALUATION_BATCH), device):
             logits.append(model(inputs).float().cpu())
             labels.append(targets.cpu())
     return torch.cat(logits), torch.cat(labels)
@@ -73,8 +73,7 @@ def first_filters(model: nn.Module) -> Tensor | None:
 
 def _adder(name: str, sums: dict[str, Tensor]) -> Any:
     def add(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        values = [(output == 0).sum(), output.sum(dtype=torch.float64), output.numel()]
-        counts = torch.tensor([float(value) for value in values], dtype=torch.float64)
-        sums[name] = sums.get(name, torch.zeros(3, dtype=torch.float64)) + counts
+        counts = [float((output == 0).sum()), float(output.sum(dtype=torch.float64)), float(output.numel())]
+        sums[name] = sums.get(name, 0) + torch.tensor(counts, dtype=torch.float64)
 
     return add

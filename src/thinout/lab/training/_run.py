@@ -63,15 +63,13 @@ def train_run(
     model = build_model(case, run.arm.p, seeds)
     fields: dict[str, Any]
     try:
-        result = fit(
-            model, splits, run.recipe, seeds=seeds, tracker=tracker, checkpoint=checkpoint, progress=progress
-        )
+        result = fit(model, splits, run.recipe, seeds=seeds, tracker=tracker, checkpoint=checkpoint, progress=progress)
         fields = _fields(result) | measure(model, splits)
     except TrainingError as error:
         fields = {"status": "failed", "reason": str(error)}
     except ThinoutError:
         raise
-    except Exception as error:  # noqa: BLE001  # a user's model may raise anything, and the other runs must go on
+    except Exception as error:  # a user's model may raise anything, and the other runs must go on
         fields = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
     fields["seconds"] = fields.get("seconds", 0.0) + time.perf_counter() - began
     return Row(
@@ -88,7 +86,7 @@ def build_model(case: Case, p: float, seeds: RunSeeds) -> nn.Module:
     with seeded(seeds.init):
         try:
             model = case.model(p)
-        except Exception as error:  # noqa: BLE001  # the factory is the user's and may raise anything
+        except Exception as error:  # the factory is the user's and may raise anything
             got = f"{type(error).__name__}: {error}"
             bad_usage(f"case {case.name}", "model", f"a factory that can be called with p={p:g}", got)
     if not isinstance(model, nn.Module):

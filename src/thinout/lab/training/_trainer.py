@@ -80,7 +80,7 @@ class Trainer:
     def train_epoch(self, epoch: int, progress: Progress | None) -> float:
         """Take the steps of one epoch and return the mean training loss."""
         recipe, accelerator, parameters = self.recipe, self.accelerator, list(self.model.parameters())
-        order = self.seeds.epoch_order(epoch, num_examples(self.splits.train)).split(recipe.batch_size)
+        order = torch.split(self.seeds.epoch_order(epoch, num_examples(self.splits.train)), recipe.batch_size)
         shares = [self._share(batch) for batch in order]
         torch.manual_seed(self.seeds.epoch_masks(epoch, accelerator.process_index))
         self.wrapped.train()
@@ -120,7 +120,8 @@ class Trainer:
         total = cross_entropy(
             self.wrapped(inputs), labels, reduction="sum", label_smoothing=self.recipe.label_smoothing
         )
-        return total * (self.accelerator.num_processes / batch_size)
+        share: Tensor = total * (self.accelerator.num_processes / batch_size)
+        return share
 
     def _measure(self, dataset: Examples, indices: Tensor) -> tuple[float, float]:
         share = self._share(indices)
@@ -133,7 +134,8 @@ class Trainer:
         return nll.item(), error.item()
 
     def _share(self, batch: Tensor) -> Tensor:
-        return batch.tensor_split(self.accelerator.num_processes)[self.accelerator.process_index]
+        rank: int = self.accelerator.process_index
+        return torch.tensor_split(batch, self.accelerator.num_processes)[rank]
 
     def _mean(self, value: Tensor) -> Tensor:
         if self.accelerator.num_processes == 1:
