@@ -9,9 +9,10 @@ from thinout._checks import check_p
 
 
 class Rate:
-    """A probability kept twice: as a float for eager code and as a 0-d tensor for compiled graphs.
+    """A probability kept twice: as a float for eager code and as a one-element tensor for compiled graphs.
 
     A float attribute would be baked into a compiled graph, which is then compiled again for every new value. The tensor
+    has one dimension, because dynamo takes a 0-d float64 tensor for a Python number and compiles the graph twice. It
     is no buffer: it enters no state dict and stays on the CPU, where reading it needs no synchronisation. Setting it
     replaces the tensor and never writes into it, since a graph between forward and backward may hold it.
     """
@@ -30,7 +31,7 @@ class Rate:
         p = check_p(type(module).__name__, value, self._name)
         module.__dict__[self._float] = p
         # The device is named so that a meta- or cuda-device context does not move it.
-        module.__dict__[self._tensor] = torch.tensor(p, dtype=torch.float64, device="cpu")
+        module.__dict__[self._tensor] = torch.tensor([p], dtype=torch.float64, device="cpu")
 
 
 def rate(module: nn.Module) -> float | Tensor:

@@ -106,7 +106,7 @@ def dropout(
     Args:
         x: floating-point tensor of any shape.
         key: what the mask is a function of: an int, or a 0-d int64 tensor as `draw_key` gives.
-        p: drop probability in [0, 1]; a 0-d float64 CPU tensor keeps compiled graphs from recompiling when it changes.
+        p: drop probability in [0, 1]; a float64 CPU tensor of one element keeps compiled graphs from recompiling when it changes.
         offset: second number that the mask is a function of, for example a sample or step index.
         noise_shape: shape of the mask before it is broadcast: an entry 1 is shared, None is as the input.
         first_index: mask index of the first element, for a shard of the leading dimension.

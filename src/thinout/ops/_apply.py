@@ -25,8 +25,8 @@ def _needs_operator(x: Tensor) -> bool:
 
 
 def rate_tensor(p: float | Tensor) -> Tensor:
-    """Return a rate as the 0-d float64 CPU tensor that the operators take."""
-    return p if isinstance(p, Tensor) else torch.tensor(p, dtype=torch.float64, device="cpu")
+    """Return a rate as the one-element float64 CPU tensor that the operators take."""
+    return p if isinstance(p, Tensor) else torch.tensor([p], dtype=torch.float64, device="cpu")
 
 
 class Eager(torch.autograd.Function):

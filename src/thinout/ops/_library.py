@@ -1,7 +1,7 @@
 """Dropout as registered operators of torch, with fake, autograd and vmap rules.
 
 A key travels as a 0-d int64 tensor, or as one key for each leading index of the input, which is what `vmap` makes of
-it. The rate travels as a 0-d float64 tensor, so that one compiled graph serves every rate.
+it. The rate travels as a one-element float64 tensor, so that one compiled graph serves every rate.
 
 ``thinout::dropout`` has autograd and is what compiled graphs hold. ``thinout::dropout_forward`` has none: functorch
 transforms go through `Transformable`, an `autograd.Function` over it, because gradients registered with

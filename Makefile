@@ -1,0 +1,41 @@
+# Everything that a newcomer needs: `make demo` and `make test`. Each makes .venv where it is absent.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# A build that cannot make the C++ kernel must say so here, not fall back to pure Python as a user's install does.
+export THINOUT_REQUIRE_KERNEL := true
+
+.PHONY: demo test check lint types docs sanitize results clean
+
+demo: $(STAMP)  ## does dropout help LeNet-5 on Fashion-MNIST? 4 arms, 5 seeds, a report
+	$(BIN)/thinout study lenet5-1998 --seeds 5 --folder demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: lint types sanitize test docs
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+sanitize: $(STAMP)  ## the C tests under the address and undefined-behaviour sanitizers
+	$(BIN)/cmake -S . -B build/sanitize -DTHINOUT_SANITIZE=ON -DTHINOUT_BUILD_TESTS=ON
+	$(BIN)/cmake --build build/sanitize
+	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
+
+docs: $(STAMP)
+	$(BIN)/mkdocs build --strict --quiet
+
+clean:
+	rm -rf build dist site demo .pytest_cache .mypy_cache .ruff_cache
+
+$(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet pip==26.3
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable '.[lab,docs]'
+	touch $@
