@@ -2,16 +2,16 @@
 #include "dropout.h"
 
 #include "arguments.h"
-#include "dispatch.h"
+#include "flat.h"
 #include "parallel.h"
 
 namespace thinout {
 namespace {
 
-constexpr int64_t kElementBytes[kNumTypes] = {4, 8, 2, 2, 1};
-
 // Storing around the caches pays once the output would not fit into the last one anyway.
 constexpr int64_t kBypassBytes = 24 << 20;
+
+}  // namespace
 
 void run_flat(const Stream& stream, const void* x, void* y, int64_t n, int type, int64_t first, int num_threads) {
   const auto kernel = kernels().flat[type];
@@ -28,7 +28,6 @@ void run_flat(const Stream& stream, const void* x, void* y, int64_t n, int type,
   });
 }
 
-}  // namespace
 }  // namespace thinout
 
 using namespace thinout;

@@ -50,6 +50,18 @@ THINOUT_API int thinout_dropout(const void* x, void* y, int64_t n, int dtype, in
 THINOUT_API int thinout_mask(uint8_t* mask, int64_t n, int64_t first_index, uint64_t key, uint64_t offset,
                              uint64_t threshold, int wide, int num_threads);
 
+/* The same for arrays of any strides (in elements, >= 0). The element at coordinates c has mask index
+ * first_index + sum(c[d] * index_strides[d]); an index stride of 0 shares the mask along d. x may be expanded (stride
+ * 0); y may not overlap itself, and one of its dimensions has stride 1. x == y is allowed with equal strides. */
+THINOUT_API int thinout_dropout_strided(const void* x, void* y, int dtype, int ndim, const int64_t* sizes,
+                                        const int64_t* x_strides, const int64_t* y_strides,
+                                        const int64_t* index_strides, int64_t first_index, uint64_t key,
+                                        uint64_t offset, uint64_t threshold, int wide, double scale, int num_threads);
+
+THINOUT_API int thinout_mask_strided(uint8_t* mask, int ndim, const int64_t* sizes, const int64_t* mask_strides,
+                                     const int64_t* index_strides, int64_t first_index, uint64_t key, uint64_t offset,
+                                     uint64_t threshold, int wide, int num_threads);
+
 #ifdef __cplusplus
 }
 #endif

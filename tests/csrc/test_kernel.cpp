@@ -3,6 +3,7 @@
 
 #include "dropout.h"
 #include "oracle.h"
+#include "tests.h"
 
 namespace {
 
@@ -165,6 +166,7 @@ int main() {
     test_far_indices();
     test_extreme_thresholds();
     test_large();
+    test_strided();
     std::printf("%s: %d failures\n", form.c_str(), failures - before);
   }
   return failures ? 1 : 0;

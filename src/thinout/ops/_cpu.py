@@ -11,6 +11,7 @@ import ctypes
 import functools
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,12 +19,14 @@ import torch
 from torch import Tensor
 
 from thinout._checks import message
+from thinout.ops._contract import row_major_strides
 
 ABI_VERSION = 1
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 
 _INT, _INT64, _UINT64, _DOUBLE = ctypes.c_int, ctypes.c_int64, ctypes.c_uint64, ctypes.c_double
 _POINTER, _TEXT = ctypes.c_void_p, ctypes.c_char_p
+_INTS = ctypes.POINTER(ctypes.c_int64)
 _STREAM = (_INT64, _UINT64, _UINT64, _UINT64, _INT)  # first_index, key, offset, threshold, wide
 _SIGNATURES: dict[str, tuple[type, tuple[type, ...]]] = {
     "thinout_isa": (_TEXT, ()),
@@ -31,6 +34,11 @@ _SIGNATURES: dict[str, tuple[type, tuple[type, ...]]] = {
     "thinout_set_isa": (_INT, (_TEXT,)),
     "thinout_dropout": (_INT, (_POINTER, _POINTER, _INT64, _INT, *_STREAM, _DOUBLE, _INT)),
     "thinout_mask": (_INT, (_POINTER, _INT64, *_STREAM, _INT)),
+    "thinout_dropout_strided": (
+        _INT,
+        (_POINTER, _POINTER, _INT, _INT, _INTS, _INTS, _INTS, _INTS, *_STREAM, _DOUBLE, _INT),
+    ),
+    "thinout_mask_strided": (_INT, (_POINTER, _INT, _INTS, _INTS, _INTS, *_STREAM, _INT)),
 }
 
 
@@ -118,6 +126,14 @@ def _check(status: int) -> None:
         raise RuntimeError(message("dropout", "arguments", "what the kernel library takes", f"its status {status}"))
 
 
+def _ints(numbers: Sequence[int]) -> ctypes.Array[ctypes.c_int64]:
+    return (_INT64 * len(numbers))(*numbers)
+
+
+def _index_strides(x: Tensor, given: tuple[int, ...] | None) -> ctypes.Array[ctypes.c_int64]:
+    return _ints(row_major_strides(x.shape) if given is None else given)
+
+
 def dropout(
     x: Tensor,
     out: Tensor,
@@ -134,12 +150,17 @@ def dropout(
 
     `key` may be any int64 or uint64; `index_strides` None is the row-major order of the shape.
     """
-    if index_strides is not None or not (x.is_contiguous() and out.is_contiguous()):
-        raise NotImplementedError("strided")
-    status = _require().thinout_dropout(
-        x.data_ptr(), out.data_ptr(), x.numel(), DTYPES[x.dtype],
-        first_index, key, offset, threshold, wide, scale, torch.get_num_threads(),
-    )  # fmt: skip
+    if index_strides is None and x.is_contiguous() and out.is_contiguous():
+        status = _require().thinout_dropout(
+            x.data_ptr(), out.data_ptr(), x.numel(), DTYPES[x.dtype],
+            first_index, key, offset, threshold, wide, scale, torch.get_num_threads(),
+        )  # fmt: skip
+    else:
+        status = _require().thinout_dropout_strided(
+            x.data_ptr(), out.data_ptr(), DTYPES[x.dtype], x.dim(),
+            _ints(x.shape), _ints(x.stride()), _ints(out.stride()), _index_strides(x, index_strides),
+            first_index, key, offset, threshold, wide, scale, torch.get_num_threads(),
+        )  # fmt: skip
     _check(status)
 
 
@@ -154,9 +175,13 @@ def mask(
     index_strides: tuple[int, ...] | None = None,
 ) -> None:
     """Write the mask, 1 where an element is kept, to a dense bool or uint8 CPU tensor."""
-    if index_strides is not None or not out.is_contiguous():
-        raise NotImplementedError("strided")
-    status = _require().thinout_mask(
-        out.data_ptr(), out.numel(), first_index, key, offset, threshold, wide, torch.get_num_threads()
-    )
+    if index_strides is None and out.is_contiguous():
+        status = _require().thinout_mask(
+            out.data_ptr(), out.numel(), first_index, key, offset, threshold, wide, torch.get_num_threads()
+        )
+    else:
+        status = _require().thinout_mask_strided(
+            out.data_ptr(), out.dim(), _ints(out.shape), _ints(out.stride()), _index_strides(out, index_strides),
+            first_index, key, offset, threshold, wide, torch.get_num_threads(),
+        )  # fmt: skip
     _check(status)

@@ -1,0 +1,165 @@
+// The strided entries against the scalar oracle, element by element, for every case of strided.cpp and at random.
+#include <algorithm>
+
+#include "dropout.h"
+#include "oracle.h"
+#include "tests.h"
+
+namespace {
+
+struct Case {
+  const char* what;
+  std::vector<int64_t> sizes, x, y, index;
+  int64_t first = 0;
+};
+
+int64_t count(const Case& c) {
+  int64_t n = 1;
+  for (int64_t size : c.sizes) n *= size;
+  return n;
+}
+int64_t reach(const Case& c, const std::vector<int64_t>& strides) {
+  int64_t last = 0;
+  for (size_t d = 0; d < c.sizes.size(); ++d) last += (c.sizes[d] - 1) * strides[d];
+  return last + 1;
+}
+int64_t offset_at(const Case& c, const std::vector<int64_t>& strides, int64_t position) {
+  int64_t offset = 0;
+  for (size_t d = c.sizes.size(); d-- > 0; position /= c.sizes[d]) offset += position % c.sizes[d] * strides[d];
+  return offset;
+}
+
+template <class F> void check(const Case& c, int dtype, const Spec& s, int threads) {
+  if (count(c) == 0) return;
+  const auto x = samples<F>(reach(c, c.x));
+  Guarded<typename F::S> y(reach(c, c.y));
+  const int status =
+      thinout_dropout_strided(x.data(), y.begin(), dtype, int(c.sizes.size()), c.sizes.data(), c.x.data(), c.y.data(),
+                              c.index.data(), c.first, s.key, s.offset, s.threshold, s.wide, s.scale, threads);
+  CHECK(status == 0, "%s: status %d", c.what, status);
+  CHECK(y.intact(), "%s %s: wrote outside", thinout_isa(), c.what);
+  for (int64_t i = 0; i < count(c); ++i) {
+    const uint64_t index = uint64_t(c.first + offset_at(c, c.index, i));
+    const auto value = x[size_t(offset_at(c, c.x, i))];
+    const auto want = kept(s, index) ? scaled<F>(value, s.scale) : typename F::S{};
+    if (same<F>(want, y[offset_at(c, c.y, i)])) continue;
+    CHECK(false, "%s %s dtype %d wide %d threads %d: element %ld", thinout_isa(), c.what, dtype, s.wide, threads, long(i));
+    return;
+  }
+}
+
+void check_mask(const Case& c, const Spec& s, int threads) {
+  if (count(c) == 0) return;
+  Guarded<uint8_t> mask(reach(c, c.y));
+  CHECK(thinout_mask_strided(mask.begin(), int(c.sizes.size()), c.sizes.data(), c.y.data(), c.index.data(), c.first,
+                             s.key, s.offset, s.threshold, s.wide, threads) == 0, "%s: mask status", c.what);
+  CHECK(mask.intact(), "%s %s: mask wrote outside", thinout_isa(), c.what);
+  for (int64_t i = 0; i < count(c); ++i) {
+    if (mask[offset_at(c, c.y, i)] == kept(s, uint64_t(c.first + offset_at(c, c.index, i)))) continue;
+    CHECK(false, "%s %s: mask element %ld", thinout_isa(), c.what, long(i));
+    return;
+  }
+}
+
+void check_all(const Case& c, const Spec& s, int threads) {
+  check<Float32>(c, THINOUT_FLOAT32, s, threads);
+  check<Float64>(c, THINOUT_FLOAT64, s, threads);
+  check<Bfloat16>(c, THINOUT_BFLOAT16, s, threads);
+  check<Float16>(c, THINOUT_FLOAT16, s, threads);
+  check_mask(c, s, threads);
+}
+
+const Case kCases[] = {
+    {"0-d", {}, {}, {}, {}, 3},
+    {"contiguous", {3, 5, 70}, {350, 70, 1}, {350, 70, 1}, {350, 70, 1}, 5},
+    {"rows of a larger whole", {9, 70}, {70, 1}, {70, 1}, {500, 1}, 33},
+    {"channel mask", {4, 20, 7, 7}, {980, 49, 7, 1}, {980, 49, 7, 1}, {20, 1, 0, 0}, 2},
+    {"row mask", {6, 5000}, {5000, 1}, {5000, 1}, {1, 0}, 60},
+    {"batch shared", {50, 130}, {130, 1}, {130, 1}, {0, 1}, 7},
+    {"time shared", {5, 40, 33}, {1320, 33, 1}, {1320, 33, 1}, {33, 0, 1}, 1},
+    {"both ends shared", {4, 70, 9}, {630, 9, 1}, {630, 9, 1}, {0, 1, 0}, 0},
+    {"one decision", {40, 70}, {70, 1}, {70, 1}, {0, 0}, 9},
+    {"channels last", {2, 70, 9, 11}, {6930, 1, 770, 70}, {6930, 1, 770, 70}, {6930, 99, 11, 1}, 0},
+    {"channels last, aligned", {2, 64, 16, 16}, {16384, 1, 1024, 64}, {16384, 1, 1024, 64}, {16384, 256, 16, 1}, 0},
+    {"channels last, 3 channels", {2, 3, 31, 9}, {837, 1, 27, 3}, {837, 1, 27, 3}, {837, 279, 9, 1}, 4},
+    {"channels last, channel mask", {3, 20, 5, 5}, {500, 1, 100, 20}, {500, 1, 100, 20}, {20, 1, 0, 0}, 0},
+    {"channels last, pixel mask", {3, 20, 5, 5}, {500, 1, 100, 20}, {500, 1, 100, 20}, {25, 0, 5, 1}, 0},
+    {"transposed", {300, 301}, {1, 300}, {1, 300}, {301, 1}, 11},
+    {"transposed input only", {130, 70}, {1, 130}, {70, 1}, {70, 1}, 0},
+    {"transposed output only", {130, 70}, {70, 1}, {1, 130}, {70, 1}, 0},
+    {"permuted in 4-d", {3, 5, 7, 11}, {1, 231, 33, 3}, {1, 231, 33, 3}, {385, 77, 11, 1}, 1},
+    {"heads and time swapped", {2, 3, 40, 16}, {1920, 16, 48, 1}, {1920, 16, 48, 1}, {1920, 640, 16, 1}, 0},
+    {"expanded input", {30, 70}, {0, 1}, {70, 1}, {70, 1}, 0},
+    {"expanded along the run", {30, 70}, {1, 0}, {70, 1}, {70, 1}, 0},
+    {"every second of the input", {30, 70}, {140, 2}, {70, 1}, {70, 1}, 0},
+    {"every third index", {30, 70}, {70, 1}, {70, 1}, {210, 3}, 1},
+    {"far index", {3, 70, 5}, {350, 1, 70}, {350, 1, 70}, {350, 5, 1}, (int64_t{1} << 35) - 300},
+    {"size one everywhere", {1, 1, 1}, {7, 0, 3}, {5, 5, 5}, {2, 9, 4}, 6},
+};
+
+// Random sizes, orders of memory and shared dimensions, from the oracle's own generator.
+Case random_case(uint64_t number) {
+  const Block b = philox(number, 1, 99);
+  const int ndim = 1 + int(b.word[0] % 5);
+  Case c{"random", {}, std::vector<int64_t>(size_t(ndim)), std::vector<int64_t>(size_t(ndim)), std::vector<int64_t>(size_t(ndim)), b.word[1] % 200};
+  std::vector<std::pair<uint32_t, size_t>> order;
+  for (int d = 0; d < ndim; ++d) {
+    const Block e = philox(number, uint64_t(2 + d), 99);
+    const int64_t limit = ndim <= 2 ? 300 : ndim == 3 ? 40 : 9;
+    c.sizes.push_back(1 + e.word[0] % limit);
+    order.emplace_back(e.word[1], size_t(d));
+  }
+  std::sort(order.begin(), order.end());
+  int64_t y = 1, x = 1, index = 1;
+  for (const auto& [unused, d] : order) {
+    c.y[d] = y;
+    y *= c.sizes[d];
+  }
+  if (b.word[2] % 2) std::rotate(order.begin(), order.begin() + 1, order.end());
+  for (const auto& [draw, d] : order) {
+    const bool expanded = draw % 5 == 0;
+    c.x[d] = expanded ? 0 : x;
+    x *= expanded ? 1 : c.sizes[d] + draw % 2;
+  }
+  for (size_t d = size_t(ndim); d-- > 0;) {
+    const bool shared = philox(number, 50 + d, 99).word[0] % 4 == 0;
+    c.index[d] = shared ? 0 : index;
+    index *= shared ? 1 : c.sizes[d];
+  }
+  return c;
+}
+
+void test_bad_arguments() {
+  float x[6] = {}, y[6] = {};
+  const int64_t two_three[] = {2, 3}, rows[] = {3, 1}, negative[] = {-1, 1}, overlap[] = {2, 1}, gaps[] = {6, 2};
+  const int64_t none[] = {2, 0}, below[] = {2, -3}, far[] = {INT64_MAX, 1}, many[26] = {};
+  const auto call = [&](int ndim, const int64_t* sizes, const int64_t* xs, const int64_t* ys, const int64_t* is) {
+    return thinout_dropout_strided(x, y, 0, ndim, sizes, xs, ys, is, 0, 1, 0, 100, 0, 1.0, 1);
+  };
+  CHECK(call(2, two_three, rows, rows, rows) == 0, "a good call");
+  CHECK(call(2, none, rows, rows, rows) == 0, "nothing to do");
+  CHECK(call(26, many, many, many, many) == THINOUT_BAD_SIZE, "26 dimensions");
+  CHECK(call(-1, two_three, rows, rows, rows) == THINOUT_BAD_SIZE, "-1 dimensions");
+  CHECK(call(2, below, rows, rows, rows) == THINOUT_BAD_SIZE, "negative size");
+  CHECK(call(2, nullptr, rows, rows, rows) == THINOUT_BAD_POINTER, "no sizes");
+  CHECK(call(2, two_three, nullptr, rows, rows) == THINOUT_BAD_POINTER, "no strides");
+  CHECK(call(2, two_three, negative, rows, rows) == THINOUT_BAD_STRIDE, "negative stride");
+  CHECK(call(2, two_three, rows, overlap, rows) == THINOUT_BAD_STRIDE, "output overlaps itself");
+  CHECK(call(2, two_three, rows, gaps, rows) == THINOUT_BAD_STRIDE, "no dimension of stride 1");
+  const int64_t three_two[] = {3, 2};
+  CHECK(call(2, three_two, rows, overlap, far) == THINOUT_BAD_INDEX, "index overflow");
+}
+
+}  // namespace
+
+void test_strided() {
+  Spec wide;
+  wide.wide = 1;
+  wide.threshold = 1288490189;
+  test_bad_arguments();
+  for (const Spec& s : {Spec{}, wide}) {
+    for (const Case& c : kCases) check_all(c, s, 1);
+    for (const Case& c : kCases) check<Float32>(c, THINOUT_FLOAT32, s, 3);
+    for (uint64_t i = 0; i < 150; ++i) check_all(random_case(i), s, 1 + int(i % 3));
+  }
+}

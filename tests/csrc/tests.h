@@ -1,0 +1,4 @@
+// The parts of the test program; each runs once for every form.
+#pragma once
+
+void test_strided();
