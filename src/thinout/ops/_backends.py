@@ -1,25 +1,57 @@
-"""Which kernel serves which tensor: the C++ library, Triton, or the reference, all with the same bits."""
+"""Which kernel serves which tensor: the C++ library, Triton, plain torch, or the reference, all with the same bits."""
 
 from __future__ import annotations
+
+import functools
+import importlib.util
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from thinout._checks import bad_value
-from thinout.ops import _reference
+from thinout.ops import _cpu, _reference, _vectorised
 from thinout.ops._contract import Mask
+
+_NAMES = ("cpu", "triton", "torch", "reference")
+
+
+@functools.cache
+def _triton() -> ModuleType | None:
+    """Return the Triton kernels, imported on first use only; None where Triton is not installed."""
+    if importlib.util.find_spec("triton") is None:
+        return None
+    from thinout.ops import _triton as kernels
+
+    return kernels
 
 
 def available() -> dict[str, str]:
-    """Return what is live on this machine: a backend's name and what it serves or why it does not."""
-    return {"reference": "every device"}
+    """Return every backend's name and what it serves, or why it does not."""
+    cpu = "CPU tensors, in C++ " + f"({_cpu.isa()})" if _cpu.library() else f"not in use: {_cpu.unavailable_reason()}"
+    if importlib.util.find_spec("triton") is None:
+        triton = "not in use: triton is not installed"
+    else:
+        triton = "CUDA and ROCm tensors" if torch.cuda.is_available() else "not in use: no CUDA or ROCm device"
+    return {
+        "cpu": cpu,
+        "triton": triton,
+        "torch": "every other tensor",
+        "reference": "tests: every tensor, slowly",
+    }
 
 
-def select(device: torch.device, backend: str | None) -> str:
-    """Return the name of the backend for a device; `backend` forces one, for tests and measurements."""
-    if backend is not None and backend not in available():
-        bad_value("dropout", "backend", "one of " + ", ".join(sorted(available())), repr(backend))
-    return backend or "reference"
+def select(x: Tensor) -> str:
+    """Return the name of the fastest backend for a tensor."""
+    if x.device.type == "cpu" and x.dtype in _cpu.DTYPES and _cpu.library():
+        return "cpu"
+    return "triton" if x.is_cuda and _triton() else "torch"
+
+
+def _checked(backend: str) -> str:
+    if backend not in _NAMES:
+        bad_value("dropout", "backend", "one of " + ", ".join(_NAMES), repr(backend))
+    return backend
 
 
 def run(x: Tensor, key: Tensor, mask: Mask, *, out: Tensor | None = None, backend: str | None = None) -> Tensor:
@@ -29,13 +61,38 @@ def run(x: Tensor, key: Tensor, mask: Mask, *, out: Tensor | None = None, backen
         return result.zero_()
     if mask.threshold == 0:
         return result if result is x else result.copy_(x)
-    select(x.device, backend)
-    return result.copy_(_reference.dropout(x, key, mask))
+    match backend and _checked(backend) or select(x):
+        case "cpu":
+            threshold, offset, wide, _, first_index, strides = mask
+            _cpu.dropout(
+                x, result, key=int(key), offset=offset, threshold=threshold, wide=wide, scale=mask.scale,
+                first_index=first_index, index_strides=strides,
+            )  # fmt: skip
+        case "triton":
+            _triton().dropout(x, result, key, mask)  # type: ignore[union-attr]  # chosen only where it is installed
+        case "torch":
+            _vectorised.dropout(x, result, key, mask)
+        case _:
+            result.copy_(_reference.dropout(x, key, mask))
+    return result
 
 
 def keep_mask(
     shape: tuple[int, ...], key: Tensor, mask: Mask, device: torch.device, backend: str | None = None
 ) -> Tensor:
     """Return the boolean mask, True where an element is kept."""
-    select(device, backend)
-    return _reference.keep_mask(shape, key, mask, device).clone()
+    if mask.drops_all or mask.threshold == 0:
+        return torch.full(shape, not mask.drops_all, device=device)
+    result = torch.empty(shape, dtype=torch.bool, device=device)
+    match backend and _checked(backend) or ("cpu" if device.type == "cpu" and _cpu.library() else "torch"):
+        case "cpu":
+            threshold, offset, wide, _, first_index, strides = mask
+            _cpu.mask(
+                result, key=int(key), offset=offset, threshold=threshold, wide=wide,
+                first_index=first_index, index_strides=strides,
+            )  # fmt: skip
+        case "torch" | "triton":
+            result.copy_(_vectorised.keep_mask(shape, key, mask, device))
+        case _:
+            result.copy_(_reference.keep_mask(shape, key, mask, device))
+    return result
