@@ -41,10 +41,15 @@ def failed_row(arm: str = "p=0.5", seed: int = 99, reason: str = "the loss turne
 
 
 def _row(
-    generator: np.random.Generator, arm: str, p: float, seed: int, start: float, sizes: tuple[int, int, bool]
+    generator: np.random.Generator,
+    arm: str,
+    p: float,
+    seed: int,
+    start: float,
+    sizes: tuple[int, int, bool],
 ) -> Row:
     num_classes, num_test, has_filters = sizes
-    skill = 0.31 - 0.12 * p + 0.1 * p**2 + start
+    skill = 0.31 - 0.12 * p + 0.1 * p**2 + start + float(generator.normal(scale=0.006))
     history = _history(generator, p, skill)
     best = int(np.argmin([epoch["validation_nll"] for epoch in history])) + 1
     arrays = _arrays(generator, skill, num_classes, num_test)
@@ -56,7 +61,7 @@ def _row(
         config={"case": "lenet5-1998", "data": "fashion-mnist-small", "arm": {"name": arm, "p": p, "recipe": {}},
                 "seed": seed, "recipe": {"epochs": NUM_EPOCHS, "batch_size": 64, "lr": 1e-3}},
         metrics={
-            "train": _metrics(generator, skill - 0.12 + 0.1 * p, 0.05),
+            "train": _metrics(generator, skill - 0.12 + 0.1 * p + float(generator.normal(scale=0.005)), 0.05),
             "validation": _metrics(generator, skill + 0.01, 0.11),
             "test": {**_metrics(generator, skill, error), "error": error},
         },
@@ -65,7 +70,7 @@ def _row(
             {"name": name, "zero_share": float(share + 0.15 * p + generator.normal(scale=0.01)), "mean": 0.4}
             for name, share in (("conv1", 0.35), ("conv2", 0.52), ("fc1", 0.61), ("fc2", 0.66))
         ],
-        fingerprints={"weights": f"w{seed:04x}", "order": f"o{seed:04x}", "split": f"s{seed:04x}"},
+        fingerprints={"init": f"w{seed:04x}", "order": f"o{seed:04x}", "split": f"s{seed:04x}"},
         provenance=_provenance(seed), arrays=arrays,
     )  # fmt: skip
 
@@ -99,5 +104,5 @@ def _arrays(generator: np.random.Generator, skill: float, num_classes: int, num_
 def _provenance(seed: int) -> dict[str, Any]:
     return {
         "thinout": "0.1.0", "torch": "2.13.0", "python": "3.11.2", "platform": "Linux x86_64", "cpu": "a CPU",
-        "num_threads": 1, "git_revision": "0123abc", "started": f"2025-01-01T00:{seed:02d}:00+00:00",
+        "threads": 1, "revision": "0123abcdef0123abcdef", "started": f"2025-01-01T00:{seed:02d}:00+00:00",
     }  # fmt: skip

@@ -24,7 +24,10 @@ class ReportPaths:
 
 
 def write_report(
-    folder: Path, analysis: Analysis, rows: Sequence[Row], study: Mapping[str, Any] | None = None
+    folder: Path,
+    analysis: Analysis,
+    rows: Sequence[Row],
+    study: Mapping[str, Any] | None = None,
 ) -> ReportPaths:
     """Write ``report.html``, ``results.csv`` and ``results.json`` of a study into a folder.
 

@@ -70,14 +70,15 @@ def confusion_counts(rows: Sequence[Row]) -> npt.NDArray[np.int64] | None:
 
 
 def paired_filters(
-    first: Sequence[Row], second: Sequence[Row]
+    first: Sequence[Row],
+    second: Sequence[Row],
 ) -> tuple[int, npt.NDArray[Any], npt.NDArray[Any]] | None:
     """Return (seed, filters, filters) of the lowest seed for which both arms kept the filters they learned."""
     others = {row.seed: row for row in second}
     for row in first:
-        pair = (row.arrays.get("filters"), others[row.seed].arrays.get("filters") if row.seed in others else None)
-        if pair[0] is not None and pair[1] is not None and _are_drawable(*pair):
-            return row.seed, pair[0], pair[1]
+        mine, its = row.arrays.get("filters"), others[row.seed].arrays.get("filters") if row.seed in others else None
+        if mine is not None and its is not None and _are_drawable(mine, its):
+            return row.seed, mine, its
     return None
 
 

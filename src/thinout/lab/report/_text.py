@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 MISSING = "–"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 PERCENT = ("error", "ece")
 UNITS = {"nll": "nats", "gap": "nats", "error": "%", "ece": "%", "seconds": "s"}
 TITLES = {
@@ -44,15 +45,15 @@ def number(value: float | None, decimals: int = 3, *, signed: bool = False) -> s
 
 
 def interval(low: float | None, high: float | None, decimals: int = 3, *, signed: bool = False) -> str:
-    """Format an interval.
+    """Format an interval so that no line breaks within it.
 
     Example:
-        >>> interval(-0.04, -0.02, 2), interval(None, None)
+        >>> interval(-0.04, -0.02, 2).replace(NO_BREAK, " "), interval(None, None)
         ('[−0.04, −0.02]', '')
     """
     if not (is_number(low) and is_number(high)):
         return ""
-    return f"[{number(low, decimals, signed=signed)}, {number(high, decimals, signed=signed)}]"
+    return f"[{number(low, decimals, signed=signed)},{NO_BREAK}{number(high, decimals, signed=signed)}]"
 
 
 def p_value(value: float | None) -> str:
@@ -93,6 +94,17 @@ def unit(metric: str) -> str:
 def title(metric: str) -> str:
     """Return how a metric is called in headings."""
     return TITLES.get(metric, metric)
+
+
+def lower_title(metric: str) -> str:
+    """Return how a metric is called within a sentence.
+
+    Example:
+        >>> lower_title("nll")
+        'test NLL'
+    """
+    name = title(metric)
+    return name[:1].lower() + name[1:]
 
 
 def clean(text: object) -> str:

@@ -9,7 +9,18 @@ from typing import Any
 
 from thinout.lab.analysis import Analysis
 from thinout.lab.report import pictures, tables
-from thinout.lab.report._text import clean, decimals, factor, interval, number, p_value, plural, title, unit
+from thinout.lab.report._text import (
+    clean,
+    decimals,
+    factor,
+    interval,
+    lower_title,
+    number,
+    p_value,
+    plural,
+    title,
+    unit,
+)
 from thinout.lab.rows import Row
 
 TIMES = ("started", "ended")
@@ -37,9 +48,9 @@ class Page:
     warnings: Sequence[str]
     sections: Sequence[pictures.Section]
     arms: tables.Table
-    arms_note: str
     runs: tables.Table
-    reading: Sequence[str]
+    baseline: str
+    primary: str
     command: str
     environment: Sequence[tuple[str, str]]
 
@@ -75,9 +86,9 @@ def make_page(analysis: Analysis, rows: Sequence[Row], study: Mapping[str, Any])
         warnings=_warnings(analysis),
         sections=pictures.sections(material),
         arms=tables.arm_table(analysis),
-        arms_note=_arms_note(analysis),
         runs=tables.run_table(rows),
-        reading=_reading(analysis),
+        baseline=clean(analysis.baseline),
+        primary=lower_title(analysis.metric),
         command=_command(study.get("command")),
         environment=_environment(rows),
     )
@@ -93,11 +104,13 @@ def _title(study: Mapping[str, Any], rows: Sequence[Row]) -> str:
 def _lead(analysis: Analysis) -> list[str]:
     baseline, metric = clean(analysis.baseline), title(analysis.metric).removeprefix("Test ")
     headline = analysis.headline
+    if len(analysis.arms) == 1:
+        return []
     if headline.is_baseline:
         return [f"On the validation part no arm was better than {baseline}, so no arm was picked for the test images."]
     return [
         f"{clean(headline.arm)} had the lowest validation {metric} of {plural(len(analysis.arms) - 1, 'arm')} beside "
-        f"{baseline}, and was then compared with {baseline} once, on the test images."
+        f"{baseline}, and was then compared with {baseline} once, on the test images.",
     ]
 
 
@@ -117,7 +130,11 @@ def _difference_facts(analysis: Analysis, rows: Sequence[Row]) -> list[Fact]:
     value = f"{number(scale * difference.mean, digits, signed=True)} {unit(metric)}"
     facts = [
         Fact("Seeds", plural(difference.n, "pair"), "two runs from the same seed: one with the arm, one without"),
-        Fact(f"Difference in {title(metric)}", value, f"95 % interval over seeds {ends}" if has_ends else "no interval"),
+        Fact(
+            f"Difference in {lower_title(metric)}",
+            value,
+            f"95 % interval over seeds {ends}" if has_ends else "no interval",
+        ),
         Fact("p-value", p_value(difference.p_value), "paired t test of no difference; one test, so not corrected"),
     ]
     bootstrap = analysis.headline.bootstrap
@@ -140,37 +157,8 @@ def _margin_fact(analysis: Analysis) -> Fact:
 
 
 def _warnings(analysis: Analysis) -> list[str]:
-    reasons = [f"{run.arm}, seed {run.seed}, is in no number: {run.reason}." for run in analysis.failed]
-    return [clean(line).replace("..", ".") for line in (*analysis.notes, *reasons)]
-
-
-def _arms_note(analysis: Analysis) -> str:
-    return (
-        f"Means over seeds with 95 % intervals, and paired differences to {clean(analysis.baseline)}. Only "
-        f"{_low(analysis.metric)} has verdicts: it was named before the study as its primary metric. The other metrics "
-        "stand beside it as intervals, not corrected for how many there are."
-    )
-
-
-def _reading(analysis: Analysis) -> list[str]:
-    primary, baseline = _low(analysis.metric), clean(analysis.baseline)
-    return [
-        f"All arms of a seed start from the same weights and see the same batches and the same split. Every comparison "
-        f"is therefore made within seeds: arm minus {baseline}. Lower is better for every metric.",
-        "Intervals cover seeds: another run of this study, on this very data, would vary like that. They say nothing of "
-        "other data. The bootstrap over test images says what another test set of this size could have shown for the "
-        "very networks that were trained.",
-        "The arm in the headline was chosen on the validation part and compared once on the test part, so its p-value is "
-        f"not corrected. The arms' own verdicts are corrected for their number by Holm's method, on {primary} alone.",
-        "Verdicts: helps or harms (corrected p-value below 0.05); equivalent (two one-sided tests show that the "
-        "difference is smaller than the margin); no evidence (neither was shown, which does not mean that there is no "
-        "difference); too few seeds (fewer than 5 pairs).",
-        "Converged means that the best validation epoch lies before the last fifth of the epochs in at least 90 % of the "
-        "runs. Where training does not converge, a longer one may change the answer.",
-        "NLL is the mean negative log-likelihood of the right class, in nats. The gap is test minus training NLL, "
-        "both with dropout off. Calibration error is the expected gap between confidence and accuracy.",
-        "Every network is measured at its best validation epoch.",
-    ]
+    reasons = [f"{run.arm}, seed {run.seed}: {run.reason.rstrip('.')}." for run in analysis.failed]
+    return [clean(line) for line in (*analysis.notes, *reasons)]
 
 
 def _command(command: object) -> str:
@@ -193,8 +181,3 @@ def _environment(rows: Sequence[Row]) -> list[tuple[str, str]]:
 def _values(rows: Sequence[Row], name: str) -> str:
     values = dict.fromkeys(str(row.provenance[name]) for row in rows if row.provenance.get(name) is not None)
     return ", ".join(values)
-
-
-def _low(metric: str) -> str:
-    name = title(metric)
-    return name[0].lower() + name[1:]

@@ -10,12 +10,13 @@ from markupsafe import Markup
 
 from thinout.lab.analysis import Analysis, ArmResult
 from thinout.lab.report import _extract, figures
-from thinout.lab.report._text import clean, factor, plural, title, unit
+from thinout.lab.report._text import clean, factor, lower_title, plural, title, unit
 from thinout.lab.report.figures import Estimate
 from thinout.lab.rows import Row
 from thinout.lab.statistics import Interval
 
 WIDE = 520
+START = " Both nets started from the same weights, so filters stand in the same places."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,7 @@ def sections(material: Material) -> list[Section]:
             text=(
                 "NLL in nats by epoch, one arm a picture, all on the same axes. Solid: validation. Dashed: training "
                 "(dropout off). Bands: 95 % intervals of the mean over seeds, as far as every seed trained. "
-                "Thin: single seeds. Ticks at the foot: best epochs. "
+                "Thin: single seeds. Ticks at the foot: best epochs. The first epochs may lie above the frame. "
                 f"Dotted grey: validation of {clean(material.analysis.baseline)}."
             ),
             pictures=_curves(material),
@@ -106,7 +107,7 @@ def _forest(material: Material) -> Picture:
     analysis = material.analysis
     metric = analysis.metric
     others = [arm for arm in analysis.arms if arm.arm != analysis.baseline]
-    heading = f"Difference in {_low(metric)} to {clean(analysis.baseline)}"
+    heading = f"Difference in {lower_title(metric)} to {clean(analysis.baseline)}"
     if not others:
         return Picture(heading=heading, missing=f"There is no other arm than {clean(analysis.baseline)}.")
     svg = figures.forest(
@@ -135,9 +136,10 @@ def _rates(material: Material) -> Picture:
     svg = figures.against_rate("rates", rates, others, what=title("error"), unit="%")
     aside = " Dashed lines: arms that differ in something else." if others else ""
     return Picture(
-        heading=heading, svgs=[("", Markup(svg))],
+        heading=heading,
+        svgs=[("", Markup(svg))],
         caption=f"Mean and 95 % interval over seeds. p = 0 is the net without dropout.{aside}",
-    )  # fmt: skip
+    )
 
 
 def _is_rate(arm: ArmResult, material: Material) -> bool:
@@ -168,9 +170,7 @@ def _sparsity(material: Material) -> Picture:
 
 
 def _curves(material: Material) -> list[Picture]:
-    arms = [
-        _extract.arm_curves(rows, name=arm, place=material.place(arm)) for arm, rows in material.arms.items()
-    ]
+    arms = [_extract.arm_curves(rows, name=arm, place=material.place(arm)) for arm, rows in material.arms.items()]
     if not any(len(seed) for arm in arms for seed in arm.seeds):
         return [Picture(missing="No run recorded its epochs.")]
     bounds = figures.limits(arms)
@@ -192,13 +192,15 @@ def _confusion(material: Material) -> Picture:
         f"{clean(true)} taken for {clean(guess)} ({100 * share:.1f} % of its images)"
         for true, guess, _, share in mistakes
     )
-    caption = (
-        f"Counts of test images, summed over {plural(len(rows), 'seed')}; the shade is the share of the row. "
-        + (f"Most often: {listing}." if mistakes else "There are no mistakes.")
+    caption = f"Counts of test images, summed over {plural(len(rows), 'seed')}; the shade is the share of the row. " + (
+        f"Most often: {listing}." if mistakes else "There are no mistakes."
     )
     width = round(figures.confusion_width(len(counts), names))
     return Picture(
-        heading=heading, svgs=[("", Markup(svg))], caption=caption, natural_width=width if width > WIDE else 0
+        heading=heading,
+        svgs=[("", Markup(svg))],
+        caption=caption,
+        natural_width=width if width > WIDE else 0,
     )
 
 
@@ -213,7 +215,10 @@ def _filters(material: Material) -> Picture:
     baseline, other = material.compared
     pair = _extract.paired_filters(material.arms[baseline], material.arms[other])
     if pair is None:
-        return Picture(heading=heading, missing="No pair of runs recorded filters: the network may have no convolution.")
+        return Picture(
+            heading=heading,
+            missing="No pair of runs recorded filters: the network may have no convolution.",
+        )
     seed, *maps = pair
     largest = float(max(np.abs(item).max() for item in maps))
     svgs = [
@@ -222,21 +227,21 @@ def _filters(material: Material) -> Picture:
     ]
     caption = (
         f"Seed {seed}. Black is negative, mid-grey zero, white positive; one scale for both "
-        f"(±{largest:.2f}). Both nets started from the same weights, so filters stand in the same places."
+        f"(±{largest:.2f}).{START if _share_start(material, seed) else ''}"
     )
     return Picture(heading=heading, svgs=svgs, caption=caption)
 
 
-def _estimate(
-    arm: ArmResult, value: Interval | None, metric: str, material: Material, *, note: str = ""
-) -> Estimate:
+def _share_start(material: Material, seed: int) -> bool:
+    starts = [
+        row.fingerprints.get("init") for arm in material.compared for row in material.arms[arm] if row.seed == seed
+    ]
+    return None not in starts and len(set(starts)) == 1
+
+
+def _estimate(arm: ArmResult, value: Interval | None, metric: str, material: Material, *, note: str = "") -> Estimate:
     place = material.place(arm.arm)
     if value is None:
         return Estimate(name=arm.arm, mean=None, note=note, place=place)
     low, high = (None if end is None else end * factor(metric) for end in (value.low, value.high))
     return Estimate(name=arm.arm, mean=value.mean * factor(metric), low=low, high=high, note=note, place=place)
-
-
-def _low(metric: str) -> str:
-    name = title(metric)
-    return name[0].lower() + name[1:]

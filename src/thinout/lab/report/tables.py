@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from thinout.lab.analysis import METRICS, Analysis, ArmResult
 from thinout.lab.report._text import (
-    MISSING, clean, decimals, factor, interval, number, p_value, plural, title, unit,
-)  # fmt: skip
+    MISSING,
+    clean,
+    decimals,
+    factor,
+    interval,
+    lower_title,
+    number,
+    p_value,
+    plural,
+    title,
+    unit,
+)
 from thinout.lab.rows import Row
 from thinout.lab.statistics import Interval
+
+TEXTS = ("Status", "Started, on", "Made with")
+SHORT = {"gap": "Gap", "ece": "Calibration error", "seconds": "Time"}
 
 
 @dataclass(frozen=True)
@@ -39,31 +52,35 @@ def arm_table(analysis: Analysis) -> Table:
         Cell("Arm"),
         Cell("p"),
         Cell("Seeds"),
-        Cell("Verdict", (f"on {title(analysis.metric).lower()} alone",), "text"),
-        *(Cell(title(metric), (unit(metric),)) for metric in metrics),
-        Cell("Converged", ("runs",)),
+        Cell("Verdict", (f"on {lower_title(analysis.metric)} alone",), "text"),
+        *(Cell(SHORT.get(metric, title(metric)), (unit(metric),)) for metric in metrics),
     ]
-    return Table(label="All arms", header=header, lines=[_arm_line(arm, analysis, metrics) for arm in analysis.arms])
+    digits = {metric: _digits(metric, analysis.arms, analysis.metric) for metric in metrics}
+    return Table(label="All arms", header=header, lines=[_arm_line(arm, analysis, digits) for arm in analysis.arms])
 
 
 def run_table(rows: Sequence[Row]) -> Table:
     """Return all runs, finished or failed, with their results and their provenance."""
-    names = ("Arm", "Seed", "Status", "Test NLL", "Test error", "Gap", "Best epoch", "Time", "Started", "Made with", "On")
+    names = ("Arm", "Seed", "Status", "Test NLL", "Test error", "Gap", "Best epoch", "Time", "Started, on", "Made with")
     num_failed = sum(row.status == "failed" for row in rows)
     summary = plural(len(rows), "run") + (f", {num_failed} failed" if num_failed else "")
     lines = [_run_line(row) for row in rows]
-    return Table(label="All runs", header=[Cell(name) for name in names], lines=lines, summary=summary)
+    return Table(
+        label="All runs",
+        header=[Cell(name, style="text" if name in TEXTS else "") for name in names],
+        lines=lines,
+        summary=summary,
+    )
 
 
-def _arm_line(arm: ArmResult, analysis: Analysis, metrics: Sequence[str]) -> list[Cell]:
+def _arm_line(arm: ArmResult, analysis: Analysis, digits: Mapping[str, int]) -> list[Cell]:
     convergence = arm.convergence
     return [
         Cell(clean(arm.arm)),
         Cell(f"{arm.p:.3g}"),
-        Cell(str(len(arm.seeds))),
+        Cell(str(convergence.num_runs), (f"{convergence.num_converged} converged",)),
         _verdict_cell(arm, analysis),
-        *(_metric_cell(arm, metric, analysis) for metric in metrics),
-        Cell(f"{convergence.num_converged} of {convergence.num_runs}"),
+        *(_metric_cell(arm, metric, analysis, digits[metric]) for metric in digits),
     ]
 
 
@@ -76,12 +93,11 @@ def _verdict_cell(arm: ArmResult, analysis: Analysis) -> Cell:
     return Cell(arm.verdict or MISSING, (f"Holm p-value {p_value(arm.p_holm)}", pairs), "text")
 
 
-def _metric_cell(arm: ArmResult, metric: str, analysis: Analysis) -> Cell:
+def _metric_cell(arm: ArmResult, metric: str, analysis: Analysis, digits: int) -> Cell:
     value = arm.metrics.get(metric)
-    difference = arm.difference if metric == analysis.metric else arm.other_differences.get(metric)
+    difference = _difference(arm, metric, analysis.metric)
     if value is None:
         return Cell(MISSING, ("not measured",))
-    digits = _digits(metric, value, difference)
     ends = interval(*_scaled(value, metric), digits)
     subs = [ends] if ends else []
     if difference is not None:
@@ -91,7 +107,12 @@ def _metric_cell(arm: ArmResult, metric: str, analysis: Analysis) -> Cell:
     return Cell(number(value.mean * factor(metric), digits), tuple(subs))
 
 
-def _digits(metric: str, *intervals: Interval | None) -> int:
+def _difference(arm: ArmResult, metric: str, primary: str) -> Interval | None:
+    return arm.difference if metric == primary else arm.other_differences.get(metric)
+
+
+def _digits(metric: str, arms: Sequence[ArmResult], primary: str) -> int:
+    intervals = [item for arm in arms for item in (arm.metrics.get(metric), _difference(arm, metric, primary))]
     bounds = [_scaled(item, metric) for item in intervals if item is not None]
     widths = [(high - low) / 2 for low, high in bounds if low is not None and high is not None]
     return decimals(widths, least=1 if metric in ("seconds", "error", "ece") else 3)
@@ -110,13 +131,13 @@ def _run_line(row: Row) -> list[Cell]:
     else:
         results = [Cell("done", style="text"), *_result_cells(row)]
     made_with = [f"{name} {row.provenance[name]}" for name in ("thinout", "torch") if row.provenance.get(name)]
+    machine = row.provenance.get("gpu") or row.provenance.get("cpu")
     revision = str(row.provenance.get("revision") or "")
     return [
         *head,
         *results,
-        Cell(clean(row.provenance.get("started") or MISSING), style="text"),
+        Cell(clean(row.provenance.get("started") or MISSING), (clean(machine),) if machine else (), "text"),
         Cell(clean(", ".join(made_with) or MISSING), (f"revision {clean(revision[:10])}",) if revision else (), "text"),
-        Cell(clean(row.provenance.get("gpu") or row.provenance.get("cpu") or MISSING), style="text"),
     ]
 
 

@@ -10,7 +10,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from thinout.lab.report._text import clean
@@ -26,9 +26,9 @@ VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", CARD: "card", ACCENT: "ac
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 FONT_SIZE = 11.0
-WIDTH = 400.0
-LARGEST_SCALE = 1.25
-STYLE = {
+WIDTH = 360.0
+LARGEST_SCALE = 1.35
+STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": LINE,
     "axes.labelcolor": MUTED,
@@ -76,7 +76,8 @@ def draw(key: str, alt: str, size: tuple[float, float], paint: Callable[[Figure]
     from matplotlib.figure import Figure as MatplotlibFigure
 
     content = io.BytesIO()
-    with mpl.rc_context({**STYLE, "svg.hashsalt": key}), warnings.catch_warnings():
+    style: Any = {**STYLE, "svg.hashsalt": key}  # the stubs want every key as a literal
+    with mpl.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # the reader's own fonts draw the text
         figure = MatplotlibFigure(figsize=(size[0] / 72, size[1] / 72))
         paint(figure)
@@ -104,9 +105,7 @@ def _inline(content: bytes, key: str, alt: str, width: float) -> str:
                 parent.remove(child)
     for element in root.iter():
         element.tag = element.tag.removeprefix(SVG)
-        element.attrib = {
-            name.replace(XLINK, ""): _value(name, value, key) for name, value in element.attrib.items()
-        }
+        element.attrib = {name.replace(XLINK, ""): _value(name, value, key) for name, value in element.attrib.items()}
     viewbox = root.attrib["viewBox"]
     style = f"max-width:{width * LARGEST_SCALE:.0f}px"
     root.attrib = {"class": "figure", "viewBox": viewbox, "role": "img", "aria-label": clean(alt), "style": style}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Curve = npt.NDArray[np.float64]
-WIDTH = 280.0
+WIDTH = 236.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,24 +51,23 @@ class ArmCurves:
 
 
 def limits(arms: Sequence[ArmCurves]) -> tuple[float, float, float]:
-    """Return (last epoch, lowest, highest loss) for axes that all arms share."""
+    """Return (last epoch, lowest, highest loss) of shared axes; the first tenth of the epochs may lie above them."""
     losses = [band for arm in arms for band in (arm.train.mean, arm.validation.mean, *arm.seeds)]
-    finite = np.concatenate([loss[np.isfinite(loss)] for loss in losses] or [np.zeros(0)])
     longest = max((len(loss) for loss in losses), default=1)
+    finite = np.concatenate([loss[longest // 10 :] for loss in losses] or [np.zeros(0)])
+    finite = finite[np.isfinite(finite)]
     if not len(finite):
         return float(max(longest, 2)), 0.0, 1.0
-    low, high = float(finite.min()), float(np.quantile(finite, 0.995))
+    low, high = float(finite.min()), float(finite.max())
     return float(max(longest, 2)), max(low - 0.06 * (high - low), 0.0), high + 0.06 * (high - low) + 1e-9
 
 
-def curves(
-    key: str, arm: ArmCurves, *, baseline: ArmCurves | None, bounds: tuple[float, float, float]
-) -> str:
+def curves(key: str, arm: ArmCurves, *, baseline: ArmCurves | None, bounds: tuple[float, float, float]) -> str:
     """Draw one arm: training and validation loss, and the baseline's validation loss behind them in grey."""
     colour = arm_colour(arm.place)
 
     def paint(figure: Figure) -> None:
-        ax = axes(figure, left=42, right=10, top=24, bottom=40)
+        ax = axes(figure, left=34, right=8, top=24, bottom=40)
         if baseline is not None and baseline.name != arm.name:
             _line(ax, baseline.validation.mean, color=MUTED, linewidth=1.2, linestyle=(0, (1, 1.5)))
         for seed in arm.seeds:
@@ -78,16 +77,16 @@ def curves(
         _best_epochs(ax, arm.best_epochs, colour)
         ax.set_xlim(0.5, bounds[0] + 0.5)
         ax.set_ylim(bounds[1], bounds[2])
-        ax.set_title(shorten(arm.name, 28), loc="left", fontsize=FONT_SIZE, weight="bold")
+        ax.set_title(shorten(arm.name, 24), loc="left", fontsize=FONT_SIZE, weight="bold")
         ax.set_xlabel("epoch")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.locator_params(axis="x", integer=True)
         ax.tick_params(axis="y", labelcolor=MUTED)
         only_grid(ax, "y")
 
-    return draw(key, _alt(arm), (WIDTH, 210), paint)
+    return draw(key, _alt(arm), (WIDTH, 200), paint)
 
 
-def _line(ax: Axes, losses: Curve, **style: object) -> None:
+def _line(ax: Axes, losses: Curve, **style: Any) -> None:
     ax.plot(np.arange(1, len(losses) + 1), losses, **style)
 
 

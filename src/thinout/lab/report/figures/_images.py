@@ -10,8 +10,16 @@ import numpy.typing as npt
 
 from thinout.lab.report._text import plural, shorten
 from thinout.lab.report.figures._canvas import (
-    ACCENT, CARD, FONT_SIZE, INK, LINE, MUTED, WIDTH, axes, draw,
-)  # fmt: skip
+    ACCENT,
+    CARD,
+    FONT_SIZE,
+    INK,
+    LINE,
+    MUTED,
+    WIDTH,
+    axes,
+    draw,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +32,10 @@ LONGEST_NAME = 11
 
 
 def confusions(
-    counts: npt.NDArray[np.int64], class_names: Sequence[str], *, most: int = 6
+    counts: npt.NDArray[np.int64],
+    class_names: Sequence[str],
+    *,
+    most: int = 6,
 ) -> list[tuple[str, str, int, float]]:
     """Return the most frequent mistakes as (true class, predicted class, count, share of the true class)."""
     totals = counts.sum(axis=1)
@@ -83,7 +94,7 @@ def filters(key: str, maps: npt.NDArray[np.floating[Any]], *, arm: str, largest:
     """
     num_columns = min(8, len(maps))
     num_lines = -(-len(maps) // num_columns)
-    side = (WIDTH / 2 - 8) / num_columns
+    side = (WIDTH - 8) / num_columns
 
     def paint(figure: Figure) -> None:
         ax = axes(figure, left=4, right=4, top=4, bottom=4)
@@ -96,12 +107,10 @@ def filters(key: str, maps: npt.NDArray[np.floating[Any]], *, arm: str, largest:
         f"weights from {maps.min():.2f} to {maps.max():.2f}, root mean square {np.sqrt(np.mean(maps**2)):.3f}."
     )
     height = side * num_lines * (maps.shape[1] + 1) / (maps.shape[2] + 1)
-    return draw(key, alt, (WIDTH / 2, height + 8), paint)
+    return draw(key, alt, (WIDTH, height + 8), paint)
 
 
-def _mosaic(
-    maps: npt.NDArray[np.floating[Any]], num_columns: int, num_lines: int
-) -> npt.NDArray[np.floating[Any]]:
+def _mosaic(maps: npt.NDArray[np.floating[Any]], num_columns: int, num_lines: int) -> npt.NDArray[np.floating[Any]]:
     height, width = maps.shape[1] + 1, maps.shape[2] + 1
     image = np.full((num_lines * height, num_columns * width), np.nan)
     for place, single in enumerate(maps):
@@ -111,7 +120,7 @@ def _mosaic(
 
 
 def _confusion_size(num_classes: int, class_names: Sequence[str]) -> tuple[float, float]:
-    cell = (WIDTH - 84) / num_classes if num_classes <= FEW_CLASSES else CELL
+    cell = (WIDTH - 82) / num_classes if num_classes <= FEW_CLASSES else CELL
     longest = max(len(shorten(name, LONGEST_NAME)) for name in class_names)
     return cell * num_classes, 24 + 0.62 * _name_size(cell) * longest
 

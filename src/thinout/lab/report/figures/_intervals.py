@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thinout.lab.report._text import MISSING, decimals, plural, shorten
 from thinout.lab.report.figures._canvas import (
-    CARD, FONT_SIZE, INK, LINE, MUTED, WIDTH, arm_colour, arm_marker, axes, draw, only_grid,
-)  # fmt: skip
+    CARD,
+    FONT_SIZE,
+    INK,
+    LINE,
+    MUTED,
+    WIDTH,
+    arm_colour,
+    arm_marker,
+    axes,
+    draw,
+    only_grid,
+)
 from thinout.lab.report.figures._data import Estimate
 
 if TYPE_CHECKING:
@@ -19,7 +29,13 @@ LINE_HEIGHT = 48.0
 
 
 def forest(
-    key: str, differences: Sequence[Estimate], *, what: str, unit: str, baseline: str, margin: float | None = None
+    key: str,
+    differences: Sequence[Estimate],
+    *,
+    what: str,
+    unit: str,
+    baseline: str,
+    margin: float | None = None,
 ) -> str:
     """Draw paired differences to the baseline with their intervals and verdicts around a zero line.
 
@@ -34,7 +50,7 @@ def forest(
     digits = _digits(differences)
 
     def paint(figure: Figure) -> None:
-        ax = axes(figure, left=104, right=112, top=8, bottom=58)
+        ax = axes(figure, left=94, right=106, top=8, bottom=58)
         if margin:
             ax.axvspan(-margin, margin, color=LINE, alpha=0.45, linewidth=0)
         ax.axvline(0, color=INK, linewidth=1.2)
@@ -43,7 +59,7 @@ def forest(
             _beside(ax, line, item.note or MISSING, item.text(digits, signed=True).replace(" [", "\n["))
         _show_zero(ax)
         ax.set_xlabel(f"{what}: difference to {shorten(baseline)} ({unit})", labelpad=18)
-        hint = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "color": INK}
+        hint: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "color": INK}
         ax.annotate("← better", (0, 0), xytext=(0, -18), ha="left", fontsize=FONT_SIZE - 1, **hint)
         ax.annotate("worse →", (1, 0), xytext=(0, -18), ha="right", fontsize=FONT_SIZE - 1, **hint)
 
@@ -55,7 +71,7 @@ def intervals(key: str, estimates: Sequence[Estimate], *, what: str, unit: str) 
     digits = _digits(estimates)
 
     def paint(figure: Figure) -> None:
-        ax = axes(figure, left=104, right=112, top=8, bottom=44)
+        ax = axes(figure, left=94, right=106, top=8, bottom=44)
         _lines(ax, estimates)
         for line, item in enumerate(estimates):
             mean, _, ends = item.text(digits).partition(" [")
@@ -80,9 +96,16 @@ def _lines(ax: Axes, items: Sequence[Estimate]) -> None:
             continue
         bar = item.bar
         ax.errorbar(
-            item.mean, line, xerr=[[bar[0]], [bar[1]]] if bar else None, fmt=arm_marker(item.place),
-            color=arm_colour(item.place), markersize=8, linewidth=2.4, markeredgecolor=CARD, markeredgewidth=1,
-        )  # fmt: skip
+            item.mean,
+            line,
+            xerr=[[bar[0]], [bar[1]]] if bar else None,
+            fmt=arm_marker(item.place),
+            color=arm_colour(item.place),
+            markersize=8,
+            linewidth=2.4,
+            markeredgecolor=CARD,
+            markeredgewidth=1,
+        )
     ax.set_yticks(range(len(items)), [shorten(item.name) for item in items])
     ax.set_ylim(max(len(items), 1) - 0.5, -0.5)
     ax.spines["left"].set_visible(False)
@@ -91,7 +114,11 @@ def _lines(ax: Axes, items: Sequence[Estimate]) -> None:
 
 
 def _beside(ax: Axes, line: int, first: str, second: str) -> None:
-    place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": False}
+    place: dict[str, Any] = {
+        "xycoords": ("axes fraction", "data"),
+        "textcoords": "offset points",
+        "annotation_clip": False,
+    }
     ax.annotate(first, (1, line), xytext=(10, 4), va="bottom", color=INK, weight="bold", **place)
     ax.annotate(second, (1, line), xytext=(10, 2), va="top", color=MUTED, fontsize=FONT_SIZE - 1.5, **place)
 

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 
 from thinout.lab.report._text import decimals, shorten
 from thinout.lab.report.figures._canvas import (
-    CARD, FONT_SIZE, MUTED, WIDTH, arm_colour, arm_marker, axes, draw, only_grid,
-)  # fmt: skip
+    CARD,
+    FONT_SIZE,
+    MUTED,
+    WIDTH,
+    arm_colour,
+    arm_marker,
+    axes,
+    draw,
+    only_grid,
+)
 from thinout.lab.report.figures._data import Estimate
 
 if TYPE_CHECKING:
@@ -17,7 +25,12 @@ if TYPE_CHECKING:
 
 
 def against_rate(
-    key: str, rates: Sequence[tuple[float, Estimate]], others: Sequence[Estimate], *, what: str, unit: str
+    key: str,
+    rates: Sequence[tuple[float, Estimate]],
+    others: Sequence[Estimate],
+    *,
+    what: str,
+    unit: str,
 ) -> str:
     """Draw a metric against p, with intervals; arms that differ in more than p stand aside as level lines.
 
@@ -32,7 +45,7 @@ def against_rate(
     others = [item for item in others if item.is_known]
 
     def paint(figure: Figure) -> None:
-        ax = axes(figure, left=58, right=20, top=18, bottom=44)
+        ax = axes(figure, left=48, right=14, top=18, bottom=44)
         for item in others:
             _level(ax, item)
         ax.plot([p for p, _ in rates], [item.mean or 0.0 for _, item in rates], color=MUTED, linewidth=1)
@@ -40,32 +53,52 @@ def against_rate(
             _point(ax, p, item)
         ax.set_xlabel("drop probability p")
         ax.set_ylabel(f"{what} ({unit})")
-        ax.set_xlim(-0.05, max([p for p, _ in rates], default=0.5) + 0.08)
+        ax.set_xlim(-0.05, max([0.2, *(p for p, _ in rates)]) + 0.08)
         ax.tick_params(axis="y", labelcolor=MUTED)
         only_grid(ax, "y")
 
-    return draw(key, _alt(rates, others, what, unit), (WIDTH, 252), paint)
+    return draw(key, _alt(rates, others, what, unit), (WIDTH, 236), paint)
 
 
 def _point(ax: Axes, p: float, item: Estimate) -> None:
     bar = item.bar
     ax.errorbar(
-        [p], [item.mean or 0.0], yerr=[[bar[0]], [bar[1]]] if bar else None, fmt=arm_marker(item.place),
-        color=arm_colour(item.place), markersize=8, linewidth=2.4, markeredgecolor=CARD, markeredgewidth=1,
-    )  # fmt: skip
+        [p],
+        [item.mean or 0.0],
+        yerr=[[bar[0]], [bar[1]]] if bar else None,
+        fmt=arm_marker(item.place),
+        color=arm_colour(item.place),
+        markersize=8,
+        linewidth=2.4,
+        markeredgecolor=CARD,
+        markeredgewidth=1,
+    )
     top = (item.mean or 0.0) + (bar[1] if bar else 0.0)
     ax.annotate(
-        shorten(item.name, 10), (p, top), xytext=(0, 4), textcoords="offset points", ha="center", va="bottom",
-        fontsize=FONT_SIZE - 1.5, color=MUTED,
-    )  # fmt: skip
+        shorten(item.name, 10),
+        (p, top),
+        xytext=(0, 4),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        fontsize=FONT_SIZE - 1.5,
+        color=MUTED,
+    )
 
 
 def _level(ax: Axes, item: Estimate) -> None:
     ax.axhline(item.mean or 0.0, color=arm_colour(item.place), linewidth=1.6, linestyle=(0, (4, 3)))
     ax.annotate(
-        shorten(item.name), (1, item.mean or 0.0), xycoords=("axes fraction", "data"), xytext=(-2, 3),
-        textcoords="offset points", ha="right", va="bottom", fontsize=FONT_SIZE - 1.5, color=MUTED,
-    )  # fmt: skip
+        shorten(item.name),
+        (1, item.mean or 0.0),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, 3),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=FONT_SIZE - 1.5,
+        color=MUTED,
+    )
 
 
 def _alt(rates: Sequence[tuple[float, Estimate]], others: Sequence[Estimate], what: str, unit: str) -> str:
