@@ -1,0 +1,166 @@
+"""What a study is, checked before anything is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thinout._checks import ThinoutError, UsageError, bad_usage, check_choice, check_count
+from thinout.lab.case import Arm, Case, Recipe, Run
+from thinout.lab.cases import resolve
+from thinout.lab.data import Splits
+from thinout.lab.training import RunSeeds, build_model, estimate_seconds
+
+WORKER_START_SECONDS = 4.0
+_RECIPE_FIELDS = [field.name for field in dataclasses.fields(Recipe)]
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")  # an arm's rows lie in a folder of its name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """The question of a study, complete: whatever changes here is another study.
+
+    Args:
+        case: built-in name or ``module:function``.
+        data: name of a registered data set, or None for the case's own.
+        arms: the treatments; the first is the baseline.
+        seeds: each arm is trained once from each.
+        recipe: the case's recipe with the overrides of the command; an arm's own come on top.
+        metric: the primary metric.
+    """
+
+    case: str
+    data: str | None = None
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    recipe: Recipe
+    metric: str = "nll"
+
+    @property
+    def baseline(self) -> str:
+        """Name of the arm that the others are compared with."""
+        return self.arms[0].name
+
+    def runs(self) -> list[Run]:
+        """Return all runs, seeds outermost, so that a study that is cut short holds complete pairs."""
+        return [
+            Run(case=self.case, data=self.data, arm=arm, seed=seed, recipe=_overridden(self.recipe, arm.recipe))
+            for seed in self.seeds
+            for arm in self.arms
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the study as JSON holds it."""
+        content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return content
+
+
+def plan(
+    case: str,
+    *,
+    data: str | None = None,
+    arms: Sequence[Arm] | None = None,
+    seeds: int | Sequence[int] = 5,
+    recipe: Mapping[str, Any] | None = None,
+    metric: str = "nll",
+) -> Study:
+    """Return a study of a case, after everything that can be wrong with it has been looked at.
+
+    The case is resolved, the network of every arm built once, and the data of the first seed loaded.
+
+    Args:
+        case: built-in name or ``module:function``.
+        data: name of a registered data set, or None for the case's own.
+        arms: the treatments, the baseline first; None for the case's own.
+        seeds: how many (0, 1, 2, ...), or which.
+        recipe: fields of the case's recipe to override.
+        metric: primary metric: ``"nll"``, ``"error"`` or ``"ece"``.
+
+    Raises:
+        UsageError: the case, its model, its data, an arm, a recipe field or the seeds cannot be used.
+        DataError: the data cannot be had.
+
+    Example:
+        >>> study = plan("lenet5-1998", seeds=2, recipe={"epochs": 3})
+        >>> len(study.runs()), study.runs()[0].arm.name, study.recipe.epochs
+        (8, 'none', 3)
+    """
+    resolved = resolve(case, data)
+    check_choice("plan", "metric", metric, ("nll", "error", "ece"))
+    study = Study(
+        case=case,
+        data=data,
+        arms=_checked_arms(resolved.arms if arms is None else tuple(arms)),
+        seeds=_checked_seeds(seeds),
+        recipe=_overridden(resolved.recipe, recipe or {}),
+        metric=metric,
+    )
+    study.runs()  # builds every arm's recipe
+    for arm in study.arms:
+        build_model(resolved, arm.p, RunSeeds.from_seed(study.seeds[0]))
+    _load(resolved, study.seeds[0])
+    return study
+
+
+def estimate(study: Study, *, jobs: int, num_runs: int | None = None) -> float:
+    """Return about how many seconds a study takes at most, from a few measured steps on one thread.
+
+    It is an upper bound where a recipe stops early, and knows nothing of cores that share their memory's bandwidth.
+
+    Args:
+        study: what is to be run.
+        jobs: runs at a time.
+        num_runs: runs that are left; None for all.
+    """
+    runs = study.runs()
+    epoch = estimate_seconds(resolve(study.case, study.data), recipe=study.recipe, num_threads=1)
+    epochs = sum(run.recipe.epochs for run in runs) / len(runs)
+    rounds = math.ceil((len(runs) if num_runs is None else num_runs) / jobs)
+    return rounds * epochs * epoch + (WORKER_START_SECONDS if rounds else 0.0)
+
+
+def _checked_arms(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
+    names = [arm.name for arm in arms]
+    if not arms:
+        bad_usage("plan", "arms", "at least one arm", "none")
+    for name in names:
+        if not _FOLDER_NAME.fullmatch(name):
+            bad_usage("plan", "arms", "named with letters, digits and . _ = + -", repr(name), "Rename the arm.")
+        if names.count(name) > 1:
+            bad_usage("plan", "arms", "different arms", f"{name} twice", "Leave one out, or give it another name.")
+    return arms
+
+
+def _checked_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    if not isinstance(seeds, Sequence):
+        return tuple(range(check_count("plan", "seeds", seeds)))
+    checked = tuple(check_count("plan", "seeds", seed, at_least=0) for seed in seeds)
+    if not checked or len(set(checked)) < len(checked):
+        bad_usage("plan", "seeds", "a number of seeds, or different seeds", list(seeds))
+    return checked
+
+
+def _overridden(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
+    for name in overrides:
+        if name not in _RECIPE_FIELDS:
+            bad_usage("plan", "recipe", "made of " + ", ".join(_RECIPE_FIELDS), repr(name))
+    try:
+        return dataclasses.replace(recipe, **overrides)
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from error
+
+
+def _load(case: Case, seed: int) -> None:
+    try:
+        splits = case.splits(RunSeeds.from_seed(seed).split)
+    except ThinoutError:
+        raise
+    except Exception as error:  # the function is the user's and may raise anything
+        raise UsageError(f"plan: the data of {case.name} raised {type(error).__name__}: {error}. Mend it.") from error
+    if not isinstance(splits, Splits):
+        bad_usage("plan", "data", "Splits, or a function from a seed to Splits", repr(splits))

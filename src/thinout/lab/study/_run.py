@@ -1,0 +1,172 @@
+"""Run what is missing of a study. One coordinator writes the rows; workers only return them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Executor, Future, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from thinout._checks import ThinoutError
+from thinout.lab.case import Run
+from thinout.lab.rows import Row
+from thinout.lab.study._folder import StudyError, StudyStoppedError, claim, finished_row, held, keep, reserved
+from thinout.lab.study._plan import Study
+from thinout.lab.study._workers import LocalWorkers
+from thinout.lab.training import train_run
+
+Train = Callable[[Run], Row]
+Progress = Callable[[Row, int, int], None]
+_ONE_RUN_AT_A_TIME = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOutcome:
+    """What a folder holds when a command ends.
+
+    Args:
+        study: what was run.
+        folder: where its rows lie.
+        rows: of all runs, in the order of `Study.runs`.
+        num_kept: runs that were finished before this command.
+    """
+
+    study: Study
+    folder: Path
+    rows: tuple[Row, ...]
+    num_kept: int
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        """Return the rows of the runs that failed; the same command tries them again."""
+        return tuple(row for row in self.rows if row.status == "failed")
+
+
+def run_study(
+    study: Study,
+    folder: Path | str,
+    *,
+    executor: Executor | None = None,
+    train: Train = train_run,
+    progress: Progress | None = None,
+) -> StudyOutcome:
+    """Make every run of a study that has no finished row yet, and return all its rows.
+
+    A finished run is never made again; a failed, killed or interrupted one is. A run that fails leaves a row with its
+    reason, and the others go on.
+
+    Args:
+        study: from `plan`.
+        folder: where the study lives; made if absent.
+        executor: where runs are made: `LocalWorkers`, `dask_workers`, or any other; None for one process a core.
+        train: makes one run; must be importable in a worker.
+        progress: called with each new row, the number of finished runs, and the number of all.
+
+    Raises:
+        UsageError: the folder holds another study, or a run is asked for what does not exist.
+        StudyError: another command holds the folder, the disk is full, or the workers are gone.
+        StudyStoppedError: Ctrl-C; what was finished is kept.
+        RowError: a row in the folder is damaged.
+    """
+    folder = Path(folder)
+    with held(folder):
+        claim(folder, study)
+        kept = {run_key(run): row for run in study.runs() if (row := finished_row(folder, run))}
+        todo = [run for run in study.runs() if run_key(run) not in kept]
+        with reserved(folder):
+            if executor is None:
+                with LocalWorkers() as workers:
+                    made = _Coordinator(folder, workers, progress, len(kept)).make(todo, train)
+            else:
+                made = _Coordinator(folder, executor, progress, len(kept)).make(todo, train)
+    rows = kept | made
+    return StudyOutcome(
+        study=study, folder=folder, rows=tuple(rows[run_key(run)] for run in study.runs()), num_kept=len(kept)
+    )
+
+
+def remaining(study: Study, folder: Path | str) -> list[Run]:
+    """Return the runs that the next command would make.
+
+    Raises:
+        RowError: a row in the folder is damaged, or another study's.
+    """
+    return [run for run in study.runs() if finished_row(Path(folder), run) is None]
+
+
+def run_key(run: Run) -> tuple[str, int]:
+    """Return what tells a run from the others of its study."""
+    return run.arm.name, run.seed
+
+
+class _Coordinator:
+    """Submits runs, writes each row as it comes, and saves what is finished when it has to stop."""
+
+    def __init__(self, folder: Path, executor: Executor, progress: Progress | None, num_kept: int) -> None:
+        self.folder = folder
+        self.executor = executor
+        self.progress = progress or (lambda *_: None)
+        self.num_kept = num_kept
+        self.made: dict[tuple[str, int], Row] = {}
+
+    def make(self, runs: list[Run], train: Train) -> dict[tuple[str, int], Row]:
+        futures = {self.executor.submit(train_alone, train, run): run for run in runs}
+        num_runs = self.num_kept + len(runs)
+        try:
+            try:
+                for future in as_completed(futures):
+                    row = self._keep(future, futures[future])
+                    self.progress(row, self.num_kept + len(self.made), num_runs)
+            finally:
+                self._save(futures)
+        except KeyboardInterrupt:
+            num_finished = self.num_kept + sum(row.status == "done" for row in self.made.values())
+            raise StudyStoppedError(
+                f"run_study: stopped. {num_finished} of {num_runs} runs are finished and kept in {self.folder}. "
+                "Give the same command again to go on."
+            ) from None
+        return self.made
+
+    def _keep(self, future: Future[Row], run: Run) -> Row:
+        row = _row(future, run)
+        self.made[run_key(run)] = row
+        try:
+            keep(self.folder, row)
+        except KeyboardInterrupt:
+            del self.made[run_key(run)]  # not written: `_save` does it again
+            raise
+        return row
+
+    def _save(self, futures: dict[Future[Row], Run]) -> None:
+        """Cancel what has not begun, and write what has ended since."""
+        for future, run in futures.items():
+            if not future.cancel() and future.done() and run_key(run) not in self.made and not future.exception():
+                self._keep(future, run)
+
+
+def train_alone(train: Train, run: Run) -> Row:
+    """Make a run on one thread with nothing beside it in its process, since torch's default generator is shared."""
+    with _ONE_RUN_AT_A_TIME:
+        num_threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return train(run)
+        finally:
+            torch.set_num_threads(num_threads)
+
+
+def _row(future: Future[Row], run: Run) -> Row:
+    error = CancelledError() if future.cancelled() else future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, CancelledError):
+        raise StudyError(
+            "run_study: the workers are gone. Every finished run is kept. Give the same command again to go on."
+        ) from error
+    if isinstance(error, ThinoutError):
+        raise error
+    reason = str(error) if type(error).__module__.startswith("thinout") else f"{type(error).__name__}: {error}"
+    return Row(arm=run.arm.name, p=run.arm.p, seed=run.seed, status="failed", reason=reason, config=run.config())
