@@ -7,6 +7,7 @@ from thinout.lab.training._loop import FitResult as FitResult
 from thinout.lab.training._loop import fit as fit
 from thinout.lab.training._run import build_model as build_model
 from thinout.lab.training._run import estimate_seconds as estimate_seconds
+from thinout.lab.training._run import is_main_process as is_main_process
 from thinout.lab.training._run import train_run as train_run
 from thinout.lab.training._seeds import RunSeeds as RunSeeds
 from thinout.lab.training._trackers import CsvTracker as CsvTracker
@@ -27,6 +28,7 @@ __all__ = [
     "estimate_seconds",
     "evaluating",
     "fit",
+    "is_main_process",
     "make_tracker",
     "predict",
     "train_run",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from thinout.lab.case import Case, Recipe, Run
 from thinout.lab.cases import resolve
 from thinout.lab.data import Splits
 from thinout.lab.metrics import classification_metrics, nll_by_example
-from thinout.lab.rows import Row
+from thinout.lab.rows import Row, write_atomically
 from thinout.lab.training._batches import Examples, num_examples
 from thinout.lab.training._evaluate import first_filters, predict, watch_activations
 from thinout.lab.training._loop import FitResult, fit
@@ -36,6 +37,7 @@ def train_run(
     case: Case | None = None,
     tracker: Tracker | None = None,
     checkpoint: Path | None = None,
+    weights: Path | None = None,
     progress: Progress | None = None,
 ) -> Row:
     """Train one arm of a case from one seed and measure it at its best validation epoch.
@@ -45,6 +47,7 @@ def train_run(
         case: the resolved case, or None to resolve `run.case` here.
         tracker: as in `fit`.
         checkpoint: as in `fit`.
+        weights: file for the state dict of the best validation epoch; it holds tensors only.
         progress: as in `fit`.
 
     Returns:
@@ -65,6 +68,8 @@ def train_run(
     try:
         result = fit(model, splits, run.recipe, seeds=seeds, tracker=tracker, checkpoint=checkpoint, progress=progress)
         fields = _fields(result) | measure(model, splits)
+        if weights is not None and is_main_process():
+            _write_weights(weights, model)
     except TrainingError as error:
         fields = {"status": "failed", "reason": str(error)}
     except ThinoutError:
@@ -75,6 +80,19 @@ def train_run(
     return Row(
         arm=run.arm.name, p=run.arm.p, seed=run.seed, config=run.config(), provenance=provenance(started), **fields
     )
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one of an ``accelerate launch`` that writes and prints."""
+    from accelerate import PartialState
+
+    return bool(PartialState().is_main_process)
+
+
+def _write_weights(path: Path, model: nn.Module) -> None:
+    buffer = io.BytesIO()
+    torch.save(model.state_dict(), buffer)
+    write_atomically(path, buffer.getvalue())
 
 
 def build_model(case: Case, p: float, seeds: RunSeeds) -> nn.Module:

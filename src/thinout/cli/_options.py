@@ -1,0 +1,64 @@
+"""Options that several commands take, and how their text becomes values."""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+from typing import Annotated, Any
+
+import typer
+
+from thinout._checks import UsageError, bad_usage
+from thinout.lab.case import Recipe
+
+CaseName = Annotated[str, typer.Argument(metavar="CASE", help="Built-in case, or module:function of your own.")]
+DataName = Annotated[str | None, typer.Option("--data", help="Data set; see `thinout data list`.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the recipe, e.g. lr=0.01.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def parse_p(text: str) -> float:
+    """Return a drop probability written as a decimal or a fraction.
+
+    Example:
+        >>> parse_p("1/2"), parse_p("0.25")
+        (0.5, 0.25)
+    """
+    try:
+        p = float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError):
+        bad_usage("thinout", "--p", "a number in [0, 1], as 0.2 or 1/3", repr(text))
+    if not 0 <= p <= 1:
+        bad_usage("thinout", "--p", "a number in [0, 1]", text)
+    return p
+
+
+def parse_settings(settings: list[str] | None) -> dict[str, Any]:
+    """Return recipe overrides written as ``field=value``."""
+    fields = {field.name: str(field.type) for field in dataclasses.fields(Recipe)}
+    parsed = {}
+    for setting in settings or []:
+        name, equals, text = setting.partition("=")
+        if not equals or name not in fields:
+            bad_usage("thinout", "--set", "FIELD=VALUE with a field of " + ", ".join(fields), repr(setting))
+        parsed[name] = _value(name, text, fields[name])
+    return parsed
+
+
+def checked_recipe(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:
+    """Return a recipe with overrides; what does not fit is a usage error."""
+    try:
+        return dataclasses.replace(recipe, **overrides)
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from error
+
+
+def _value(name: str, text: str, kind: str) -> Any:
+    if "None" in kind and text.lower() == "none":
+        return None
+    try:
+        return int(text) if kind.startswith("int") else float(text) if kind.startswith("float") else text
+    except ValueError:
+        bad_usage("thinout", f"--set {name}", f"of type {kind}", repr(text))

@@ -1,0 +1,104 @@
+"""`thinout train` and `thinout summary`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thinout.cli._options import AsJson, CaseName, DataName, Settings, checked_recipe, parse_p, parse_settings
+from thinout.cli._output import duration, out, print_json, print_table, problem, progress_bar
+from thinout.lab.case import Run, dropout_arm
+from thinout.lab.cases import resolve
+from thinout.lab.rows import Row, write_row
+from thinout.lab.summary import summarize
+from thinout.lab.training import is_main_process, make_tracker, train_run
+
+
+def train(
+    case: CaseName,
+    data: DataName = None,
+    p: Annotated[str, typer.Option("--p", help="Drop probability.")] = "0.5",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of weights, order, masks and validation cut.")] = 0,
+    settings: Settings = None,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Where everything goes. [default: runs/train-CASE-DATA-pP]")
+    ] = None,
+    tracker: Annotated[str, typer.Option("--tracker", help="csv or tensorboard.")] = "csv",
+    as_json: AsJson = False,
+) -> None:
+    """Train one network, and measure it at its best validation epoch.
+
+    Epochs go to epochs.csv (or TensorBoard), the state after each epoch to checkpoint.pt, the best weights to
+    weights.pt. The same command goes on where it was stopped. On several devices: accelerate launch -m thinout train.
+    """
+    resolved = resolve(case, data)
+    recipe = checked_recipe(resolved.recipe, parse_settings(settings))
+    run = Run(case=case, data=data, arm=dropout_arm(parse_p(p)), seed=seed, recipe=recipe)
+    place = folder or Path("runs") / f"train-{resolved.name}-{resolved.data_name}-{run.arm.name}".replace(" ", "-")
+    with progress_bar() as bar:
+        task = bar.add_task("epochs", total=recipe.epochs)
+        row = train_run(
+            run,
+            case=resolved,
+            tracker=make_tracker(tracker, place),
+            checkpoint=place / "checkpoint.pt",
+            weights=place / "weights.pt",
+            progress=lambda epoch, step, steps, metrics: bar.update(task, completed=epoch - 1 + step / steps),
+        )
+    if not is_main_process():
+        return
+    write_row(place, row)
+    _print_row(row, place, as_json)
+
+
+def _print_row(row: Row, place: Path, as_json: bool) -> None:
+    if as_json:
+        print_json({"metrics": row.metrics, "best_epoch": row.best_epoch, "status": row.status, "reason": row.reason})
+    if row.status == "failed":
+        problem(f"{row.reason}")
+        raise typer.Exit(1)
+    if as_json:
+        return
+    columns = ("part ", "NLL", "error %", "ECE %")
+    parts = ((part, *row.metrics[part].values()) for part in ("train", "validation", "test"))
+    print_table(
+        f"{row.arm}, best epoch {row.best_epoch} of {row.num_epochs}, {duration(row.seconds)}",
+        columns,
+        [(part, f"{nll:.4f}", f"{100 * error:.2f}", f"{100 * ece:.2f}") for part, nll, error, ece in parts],
+    )
+    out.print(f"Everything is in {place}", markup=False, soft_wrap=True)
+
+
+def summary(
+    case: CaseName,
+    data: DataName = None,
+    p: Annotated[str, typer.Option("--p", help="Drop probability.")] = "0.5",
+    as_json: AsJson = False,
+) -> None:
+    """Print a network layer by layer: output shapes, parameters, multiply-adds, and where dropout sits."""
+    resolved = resolve(case, data)
+    splits = resolved.splits(0)
+    table = summarize(resolved.model(parse_p(p)), tuple(splits.shape))
+    if as_json:
+        layers = [vars(layer) for layer in table.layers]
+        totals = {"parameters": table.parameters, "multiply_adds": table.multiply_adds}
+        print_json({"case": resolved.name, "input_shape": table.input_shape, "layers": layers, **totals})
+        return
+    rows = [
+        (
+            layer.name,
+            layer.layer,
+            " x ".join(map(str, layer.output_shape)),
+            layer.formula,
+            f"{layer.parameters:,}" if layer.parameters else "",
+            f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
+            "" if layer.p is None else f"{layer.p:.3g}",
+        )
+        for layer in table.layers
+    ]
+    size = " x ".join(map(str, table.input_shape))
+    columns = ("name ", "layer ", "output ", "(W-F+2P)/S+1 ", "parameters", "multiply-adds", "drop p")
+    print_table(f"{resolved.title or resolved.name}, input {size}", columns, rows)
+    out.print(f"\n{table.parameters:,} parameters, {table.multiply_adds:,} multiply-adds an image")
