@@ -27,7 +27,7 @@ class RunSeeds:
         init: initial weights.
         order: order of the training examples.
         masks: the default generator while training: dropout masks and other noise inside of the model.
-        split: the validation cut.
+        split: the validation cut; 32 bits, since it goes to the user's own function, and many libraries take no more.
 
     Example:
         >>> RunSeeds.from_seed(0) == RunSeeds.from_seed(0), RunSeeds.from_seed(0).init == RunSeeds.from_seed(1).init
@@ -44,7 +44,7 @@ class RunSeeds:
         """Derive the four seeds of a run from its one seed."""
         check_count("RunSeeds", "seed", seed, at_least=0)
         init, order, masks, split = _derive(seed, num_seeds=4)
-        return cls(init=init, order=order, masks=masks, split=split)
+        return cls(init=init, order=order, masks=masks, split=split >> 31)
 
     def epoch_order(self, epoch: int, num_examples: int) -> Tensor:
         """Return the permutation in which an epoch visits the training examples, int64 (num_examples,)."""

@@ -72,5 +72,7 @@ def make_tracker(name: str, folder: Path) -> Tracker:
     from accelerate.tracking import TensorBoardTracker
 
     PartialState()  # the tracker asks it for the main process
-    tracker: Tracker = TensorBoardTracker("", logging_dir=folder)
-    return tracker
+    tracker = TensorBoardTracker("", logging_dir=folder)
+    tracker.start()
+    logging: Tracker = tracker
+    return logging

@@ -1,0 +1,52 @@
+"""Data and networks that train in milliseconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, TensorDataset
+
+from thinout.lab.case import Case, Recipe
+from thinout.lab.data import Splits
+from thinout.nn import Dropout
+
+NUM_FEATURES, NUM_CLASSES = 8, 3
+
+
+class Pairs(Dataset[tuple[Tensor, int]]):
+    """A map-style data set as a user would write it."""
+
+    def __init__(self, inputs: Tensor, labels: Tensor) -> None:
+        self.inputs, self.labels = inputs, labels
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.inputs[index], int(self.labels[index])
+
+
+def examples(num: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return inputs whose label is a linear function of them."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(num, NUM_FEATURES, generator=generator)
+    return inputs, inputs[:, :NUM_CLASSES].argmax(1)
+
+
+def tiny_splits(seed: int = 0, *, own_type: bool = False, num_train: int = 50) -> Splits:
+    """Return splits of random vectors, as tensors or as a user's own data sets."""
+    kind: Any = Pairs if own_type else TensorDataset
+    parts = [kind(*examples(num, seed + i)) for i, num in enumerate((num_train, 20, 30))]
+    return Splits(*parts, num_classes=NUM_CLASSES, shape=(1, 1, NUM_FEATURES), mean=(0.0,), std=(1.0,))
+
+
+def mlp(p: float) -> nn.Module:
+    """Return a network of one hidden layer with dropout."""
+    return nn.Sequential(nn.Linear(NUM_FEATURES, 16), nn.ReLU(), Dropout(p), nn.Linear(16, NUM_CLASSES))
+
+
+def tiny_case(recipe: Recipe | None = None) -> Case:
+    """Return a case of all this."""
+    return Case(name="tiny", model=mlp, data=tiny_splits, recipe=recipe or Recipe(epochs=3, batch_size=16))

@@ -1,0 +1,439 @@
+"""The training loop: its mathematics, its seeds, stopping, resuming, and the row of a run."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from _tiny import NUM_CLASSES, Pairs, examples, mlp, tiny_case, tiny_splits
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import TensorDataset
+
+from thinout._checks import ThinoutError, UsageError
+from thinout.lab.case import Case, Recipe, Run, dropout_arm
+from thinout.lab.cases import resolve
+from thinout.lab.rows import read_row, row_path, write_row
+from thinout.lab.training import (
+    CheckpointError,
+    FitResult,
+    RunSeeds,
+    TrainingError,
+    build_model,
+    estimate_seconds,
+    fit,
+    make_tracker,
+    predict,
+    train_run,
+)
+
+SEEDS = RunSeeds.from_seed(7)
+WHOLE_BATCH = Recipe(epochs=1, batch_size=50, optimizer="sgd", momentum=0.0, lr=1.0, patience=None)
+
+
+class InterruptionError(Exception):
+    """What stands for Ctrl-C in these tests."""
+
+
+def train(p: float, recipe: Recipe, **options: object) -> tuple[nn.Module, FitResult]:
+    model = build_model(tiny_case(), p, SEEDS)
+    return model, fit(model, tiny_splits(), recipe, seeds=SEEDS, **options)  # type: ignore[arg-type]
+
+
+def weights(model: nn.Module) -> list[Tensor]:
+    return [value.detach().clone() for value in model.parameters()]
+
+
+def assert_equal_weights(one: nn.Module, other: nn.Module) -> None:
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def run_of(p: float, seed: int = 7, **changes: object) -> Run:
+    recipe = replace(Recipe(epochs=3, batch_size=16), **changes)  # type: ignore[arg-type]
+    return Run(case="tiny", data=None, arm=dropout_arm(p), seed=seed, recipe=recipe)
+
+
+# The mathematics of a step
+
+
+def test_a_training_equals_the_loop_that_one_would_write_by_hand() -> None:
+    recipe = Recipe(
+        epochs=2, batch_size=16, optimizer="sgd", lr=0.1, weight_decay=0.01, label_smoothing=0.1, patience=None
+    )
+    splits = replace(tiny_splits(), validation=tiny_splits().train)  # so that the second epoch is the better one
+    model = build_model(tiny_case(), 0.0, SEEDS)
+    result = fit(model, splits, recipe, seeds=SEEDS)
+    own = build_model(tiny_case(), 0.0, SEEDS)
+    optimizer = torch.optim.SGD(own.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01)
+    inputs, labels = splits.train.tensors
+    for epoch in (1, 2):
+        for batch in torch.split(SEEDS.epoch_order(epoch, 50), 16):
+            optimizer.zero_grad()
+            cross_entropy(own(inputs[batch]), labels[batch], label_smoothing=0.1).backward()
+            optimizer.step()
+    assert result.best_epoch == 2
+    for got, expected in zip(model.parameters(), own.parameters(), strict=True):
+        torch.testing.assert_close(got, expected)
+
+
+def change_of_one_step(**recipe: float) -> Tensor:
+    before = torch.cat([value.flatten() for value in weights(build_model(tiny_case(), 0.0, SEEDS))])
+    model, _ = train(0.0, replace(WHOLE_BATCH, **recipe))
+    return torch.cat([value.flatten() for value in weights(model)]) - before
+
+
+def test_clipping_by_norm_shortens_the_step_and_keeps_its_direction() -> None:
+    free, clipped = change_of_one_step(), change_of_one_step(clip_norm=0.01)
+    assert clipped.norm().item() == pytest.approx(0.01, rel=1e-3)
+    torch.testing.assert_close(clipped / clipped.norm(), free / free.norm(), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(change_of_one_step(clip_norm=1e6), free)
+
+
+def test_clipping_by_value_clamps_each_entry() -> None:
+    free, clipped = change_of_one_step(), change_of_one_step(clip_value=0.01)
+    torch.testing.assert_close(clipped, free.clamp(-0.01, 0.01), rtol=1e-3, atol=1e-7)
+    assert (free.abs() > 0.01).any()
+
+
+def test_weight_decay_pulls_every_weight_towards_zero() -> None:
+    start = torch.cat([value.flatten() for value in weights(build_model(tiny_case(), 0.0, SEEDS))])
+    torch.testing.assert_close(change_of_one_step(weight_decay=0.1) - change_of_one_step(), -0.1 * start)
+
+
+def test_max_norm_holds_after_training() -> None:
+    model, _ = train(0.5, Recipe(epochs=2, batch_size=16, lr=0.1, max_norm=0.3))
+    for layer in (model[0], model[3]):  # type: ignore[index]  # a Sequential
+        assert (layer.weight.norm(dim=1) <= 0.3 * (1 + 1e-6)).all()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [1, 1, 1, 1]),
+        ("linear", [1, 0.75, 0.5, 0.25]),
+        ("cosine", [1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2]),
+        ("step", [1, 1, 0.1, 0.01]),
+    ],
+)
+def test_the_learning_rate_follows_its_schedule(schedule: str, expected: list[float]) -> None:
+    _, result = train(0.0, Recipe(epochs=4, batch_size=50, lr=1e-3, schedule=schedule, patience=None))  # type: ignore[arg-type]
+    assert [record["lr"] * 1e3 for record in result.history] == pytest.approx(expected)
+
+
+def test_a_data_set_of_ones_own_trains_as_tensors_do() -> None:
+    model, result = train(0.5, Recipe(epochs=2, batch_size=16))
+    own = build_model(tiny_case(), 0.5, SEEDS)
+    assert isinstance(tiny_splits(own_type=True).train, Pairs)
+    own_result = fit(own, tiny_splits(own_type=True), Recipe(epochs=2, batch_size=16), seeds=SEEDS)
+    assert_equal_weights(model, own)
+    assert own_result.best_nll == result.best_nll
+
+
+def test_an_empty_part_is_refused() -> None:
+    splits = replace(tiny_splits(), train=TensorDataset(torch.zeros(0, 8), torch.zeros(0, dtype=torch.int64)))
+    with pytest.raises(UsageError, match="length of at least 1"):
+        fit(mlp(0.0), splits, Recipe(epochs=1), seeds=SEEDS)
+
+
+# Seeds
+
+
+def test_the_seeds_of_a_run_differ_from_each_other_and_from_those_of_other_runs() -> None:
+    seeds = [RunSeeds.from_seed(seed) for seed in range(50)]
+    values = {value for one in seeds for value in (one.init, one.order, one.masks, one.split)}
+    assert len(values) == 200
+    masks = {seeds[0].epoch_masks(epoch, rank) for epoch in range(1, 20) for rank in range(4)}
+    assert len(masks) == 19 * 4
+
+
+def test_training_leaves_the_default_generator_as_it_was() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train(0.5, Recipe(epochs=1))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_arms_of_a_seed_share_start_order_and_split_and_seeds_do_not() -> None:
+    rows = {(p, seed): train_run(run_of(p, seed), case=tiny_case()) for p in (0.0, 0.5) for seed in (1, 2)}
+    assert rows[0.0, 1].fingerprints == rows[0.5, 1].fingerprints
+    for name in ("init", "order", "split"):
+        assert rows[0.0, 1].fingerprints[name] != rows[0.0, 2].fingerprints[name]
+
+
+def test_masks_differ_between_epochs() -> None:
+    # One step an epoch at a learning rate too small to matter: the training loss changes by the masks alone.
+    _, result = train(0.5, Recipe(epochs=3, batch_size=50, lr=1e-12, patience=None))
+    assert len({round(record["train_loss"], 6) for record in result.history}) == 3
+    _, without = train(0.0, Recipe(epochs=3, batch_size=50, lr=1e-12, patience=None))
+    assert len({round(record["train_loss"], 4) for record in without.history}) == 1
+
+
+# Stopping
+
+
+def test_training_stops_when_patience_ends_and_keeps_the_best_weights() -> None:
+    inputs, labels = examples(20, 1)
+    contradicting = TensorDataset(inputs, (labels + 1) % NUM_CLASSES)
+    splits = replace(tiny_splits(), validation=contradicting)
+    model = build_model(tiny_case(), 0.0, SEEDS)
+    result = fit(model, splits, Recipe(epochs=40, batch_size=8, lr=0.01, patience=3), seeds=SEEDS)
+    curve = [record["validation_nll"] for record in result.history]
+    assert (result.best_epoch, result.num_epochs) == (1, 4)
+    assert curve == sorted(curve)
+    logits, targets = predict(model, splits.validation)
+    assert cross_entropy(logits, targets).item() == pytest.approx(result.best_nll, rel=1e-6)
+
+
+def test_without_patience_all_epochs_are_trained() -> None:
+    _, result = train(0.0, Recipe(epochs=6, lr=1.0, patience=None))
+    assert result.num_epochs == 6
+
+
+def test_a_loss_that_is_no_number_ends_the_training_with_epoch_and_step() -> None:
+    with pytest.raises(TrainingError, match=r"`loss` must be finite, got .* in epoch 1, step \d"):
+        train(0.0, Recipe(epochs=2, batch_size=16, optimizer="sgd", lr=1e30))
+
+
+# Resuming
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("stop", [(1, 4), (3, 2), (4, 4)])
+def test_an_interrupted_training_ends_with_the_very_weights(
+    tmp_path: Path, optimizer: str, stop: tuple[int, int]
+) -> None:
+    recipe = Recipe(epochs=5, batch_size=16, optimizer=optimizer, lr=0.01, schedule="cosine", patience=3)  # type: ignore[arg-type]
+    model, result = train(0.5, recipe)
+
+    def interrupt(epoch: int, step: int, _num_steps: int, metrics: Mapping[str, float]) -> None:
+        if (epoch, step) == stop and (step < 4 or "validation_nll" in metrics):
+            raise InterruptionError
+
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(InterruptionError):
+        train(0.5, recipe, checkpoint=checkpoint, progress=interrupt)
+    resumed, again = train(0.5, recipe, checkpoint=checkpoint)
+    assert again.resumed_epochs == (stop[0] if stop[1] == 4 else stop[0] - 1)
+    assert_equal_weights(resumed, model)
+    drop_times = [[{**record, "seconds": 0} for record in one.history] for one in (result, again)]
+    assert drop_times[0] == drop_times[1]
+    assert (again.best_epoch, again.fingerprints) == (result.best_epoch, result.fingerprints)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
+    recipe, checkpoint = Recipe(epochs=2), tmp_path / "checkpoint.pt"
+    model, _ = train(0.5, recipe, checkpoint=checkpoint)
+    written = checkpoint.stat().st_mtime_ns
+    again, result = train(0.5, recipe, checkpoint=checkpoint)
+    assert_equal_weights(model, again)
+    assert (result.resumed_epochs, checkpoint.stat().st_mtime_ns) == (2, written)
+
+
+def test_a_checkpoint_of_another_training_is_refused_and_kept(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    train(0.5, Recipe(epochs=1), checkpoint=checkpoint)
+    content = checkpoint.read_bytes()
+    with pytest.raises(CheckpointError, match="belongs to a training with another recipe"):
+        train(0.5, Recipe(epochs=1, lr=0.5), checkpoint=checkpoint)
+    assert checkpoint.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut short"])
+def test_a_damaged_checkpoint_ends_in_one_sentence(tmp_path: Path, content: bytes) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"cannot be read\. Delete it to start again"):
+        train(0.5, Recipe(epochs=1), checkpoint=checkpoint)
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        train(0.5, Recipe(epochs=1), checkpoint=tmp_path / "file" / "checkpoint.pt")
+
+
+# Trackers
+
+
+def test_the_csv_tracker_has_one_line_an_epoch_also_after_an_interruption(tmp_path: Path) -> None:
+    recipe = Recipe(epochs=3, batch_size=16)
+    _, result = train(0.5, recipe, tracker=make_tracker("csv", tmp_path))
+
+    def interrupt(epoch: int, _step: int, _num_steps: int, _metrics: Mapping[str, float]) -> None:
+        if epoch == 3:
+            raise InterruptionError
+
+    with pytest.raises(InterruptionError):
+        train(0.5, recipe, tracker=make_tracker("csv", tmp_path), progress=interrupt)
+    train(0.5, recipe, tracker=make_tracker("csv", tmp_path))
+    with (tmp_path / "epochs.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [float(line["validation_nll"]) for line in lines] == [r["validation_nll"] for r in result.history]
+
+
+def test_the_tensorboard_tracker_writes_the_validation_curve(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tracker = make_tracker("tensorboard", tmp_path)
+    _, result = train(0.5, Recipe(epochs=2, batch_size=16), tracker=tracker)
+    tracker.finish()
+    events = EventAccumulator(str(tmp_path)).Reload().Scalars("validation_nll")
+    curve = [(record["epoch"], pytest.approx(record["validation_nll"], rel=1e-6)) for record in result.history]
+    assert [(event.step, event.value) for event in events] == curve
+
+
+def test_an_unknown_tracker_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="csv or tensorboard"):
+        make_tracker("wandb", tmp_path)
+
+
+# The row of a run
+
+
+def test_a_row_holds_what_the_contract_says_and_survives_the_disk(tmp_path: Path) -> None:
+    run = Run(
+        case="lenet5-1998",
+        data=None,
+        arm=dropout_arm(0.2),
+        seed=0,
+        recipe=Recipe(epochs=1, batch_size=512, patience=None),
+    )
+    row = train_run(run)
+    assert (row.status, row.reason, row.best_epoch, row.num_epochs) == ("done", None, 1, 1)
+    assert list(row.metrics) == ["train", "validation", "test"]
+    assert all(set(values) == {"nll", "error", "ece"} for values in row.metrics.values())
+    assert row.arrays["test_nll"].shape == row.arrays["test_label"].shape == (2000,)
+    assert row.arrays["test_nll"].mean(dtype="float64") == pytest.approx(row.metrics["test"]["nll"], rel=1e-6)
+    assert (row.arrays["test_prediction"] != row.arrays["test_label"]).mean() == row.metrics["test"]["error"]
+    assert row.arrays["filters"].shape == (6, 5, 5)
+    assert [site["name"] for site in row.layers] == ["features.1", "features.4", "classifier.2", "classifier.5"]
+    assert all(0 < site["zero_share"] < 1 and site["mean"] > 0 for site in row.layers)
+    assert row.history[0]["validation_nll"] == pytest.approx(row.metrics["validation"]["nll"], rel=1e-6)
+    assert {"torch", "python", "cpu", "threads", "revision", "started", "ended"} <= set(row.provenance)
+    back = read_row(write_row(tmp_path, row))
+    assert back.config["recipe"]["batch_size"] == 512
+    assert back.metrics == row.metrics
+    assert row_path(tmp_path, row.arm, 0).exists()
+
+
+def test_zero_share_and_mean_are_those_of_the_activations() -> None:
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale, self.activation = nn.Parameter(torch.zeros(())), nn.ReLU()
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            pattern = torch.tensor([-1.0, 3.0, 0.0, -2.0]).expand(len(inputs), 4)
+            return self.activation(pattern)[:, :3] + self.scale
+
+    case = Case(name="fixed", model=lambda p: Fixed(), data=tiny_splits)
+    row = train_run(run_of(0.0, epochs=1), case=case)
+    assert row.layers == [{"name": "activation", "zero_share": 0.75, "mean": 0.75}]
+    assert "filters" not in row.arrays
+
+
+def test_a_loss_that_is_no_number_fails_the_run_with_its_reason() -> None:
+    row = train_run(run_of(0.0, optimizer="sgd", lr=1e30), case=tiny_case())
+    assert row.status == "failed"
+    assert re.search(r"`loss` must be finite, got .* in epoch 1, step \d+\. Lower lr", str(row.reason))
+
+
+def test_an_error_inside_of_the_model_fails_the_run_with_its_reason() -> None:
+    case = replace(tiny_case(), model=lambda p: nn.Linear(5, 3))
+    row = train_run(run_of(0.0), case=case)
+    assert (row.status, row.metrics) == ("failed", {})
+    assert str(row.reason).startswith("RuntimeError: mat1 and mat2 shapes cannot be multiplied")
+
+
+def test_a_factory_that_raises_or_returns_another_thing_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match=r"returns a torch\.nn\.Module, got 'net'"):
+        train_run(run_of(0.0), case=replace(tiny_case(), model=lambda p: "net"))  # type: ignore[arg-type,return-value]
+    with pytest.raises(UsageError, match=r"ZeroDivisionError: .*division"):
+        train_run(run_of(0.0), case=replace(tiny_case(), model=lambda p: nn.Linear(1, int(1 / p))))
+
+
+def test_a_run_counts_the_seconds_before_an_interruption_too(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    first = train_run(run_of(0.5), case=tiny_case(), checkpoint=checkpoint)
+    again = train_run(run_of(0.5), case=tiny_case(), checkpoint=checkpoint)
+    assert again.seconds >= sum(record["seconds"] for record in first.history)
+
+
+def test_a_refused_checkpoint_is_no_failed_run(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(b"no checkpoint")
+    with pytest.raises(ThinoutError, match="cannot be read"):
+        train_run(run_of(0.5), case=tiny_case(), checkpoint=checkpoint)
+
+
+def test_the_estimate_counts_all_steps_of_an_epoch() -> None:
+    class Slow(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            time.sleep(0.005)
+            return super().forward(input)
+
+    case = Case(name="slow", model=lambda p: Slow(8, 3), data=tiny_splits(num_train=400), recipe=Recipe(batch_size=8))
+    seconds = estimate_seconds(case, num_steps=5)
+    assert 50 * 0.005 <= seconds < 5.0  # 50 steps of at least 5 ms; above, a machine 20 times slower passes
+
+
+# Several processes
+
+TWO_PROCESSES = """
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+from thinout.lab.case import Recipe
+from thinout.lab.cases import resolve
+from thinout.lab.training import RunSeeds, build_model, fit
+from test_training import two_process_training
+from accelerate import PartialState
+model, result = two_process_training()
+state = PartialState()
+torch.save({"weights": model.state_dict(), "nll": result.best_nll, "processes": state.num_processes},
+           f"{sys.argv[2]}/{state.process_index}.pt")
+state.destroy_process_group()
+"""
+
+
+def two_process_training() -> tuple[nn.Module, FitResult]:
+    """Train on 199 images: the last batch of 7 splits into shares of 4 and 3."""
+    case, seeds = resolve("lenet5-1998"), RunSeeds.from_seed(0)
+    splits = case.splits(seeds.split)
+    splits = replace(
+        splits,
+        train=TensorDataset(*(tensor[:199] for tensor in splits.train.tensors)),
+        validation=TensorDataset(*(tensor[:51] for tensor in splits.validation.tensors)),
+    )
+    model = build_model(case, 0.0, seeds)
+    return model, fit(model, splits, Recipe(epochs=2, batch_size=64, optimizer="sgd", lr=0.01), seeds=seeds)
+
+
+def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(TWO_PROCESSES)
+    # `--multi_gpu` is Accelerate's word for torch's launcher; with ACCELERATE_USE_CPU the processes talk through gloo.
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command = [*launch, str(script), str(Path(__file__).parent), str(tmp_path)]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    model, result = two_process_training()
+    assert first["processes"] == 2
+    for name, value in model.state_dict().items():
+        assert torch.equal(first["weights"][name], second["weights"][name])
+        torch.testing.assert_close(first["weights"][name], value, rtol=1e-4, atol=1e-5)
+    assert first["nll"] == second["nll"] == pytest.approx(result.best_nll, rel=1e-4)
