@@ -1,0 +1,275 @@
+"""A study makes each run once, keeps what is finished, and says what is wrong in one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import math
+import os
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from _study_runs import ARMS, made_row, make_case, make_study, threads_row, without_times
+
+from thinout._checks import UsageError
+from thinout.lab import rows as rows_module
+from thinout.lab.case import Arm, Recipe, dropout_arm
+from thinout.lab.rows import RowError, read_rows, row_path
+from thinout.lab.study import StudyError, StudyStoppedError, estimate, plan, remaining, run_study
+from thinout.lab.training import train_run
+
+BY_SEED = [("none", 0), ("p=0.5", 0), ("none", 1), ("p=0.5", 1)]
+
+
+def run_here(study, folder, train=made_row, progress=None):
+    """Run a study in threads of this process, one run at a time."""
+    with ThreadPoolExecutor(1) as executor:
+        return run_study(study, folder, executor=executor, train=train, progress=progress)
+
+
+def keys(rows):
+    return [(row.arm, row.seed) for row in rows]
+
+
+def contents(folder):
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.glob("rows/*/*")}
+
+
+def must_not_run(run):
+    raise AssertionError(f"{run.arm.name} seed {run.seed} was made again")
+
+
+def fails_with_nan(run):
+    if (run.arm.name, run.seed) == ("p=0.5", 0):
+        return made_row(run, "failed", "loss is NaN in epoch 1")
+    return made_row(run)
+
+
+def test_every_run_is_made_once_seeds_outermost(tmp_path):
+    seen = []
+    outcome = run_here(make_study(), tmp_path, progress=lambda row, *counts: seen.append(((row.arm, row.seed), counts)))
+    assert seen == [(key, (number, 4)) for number, key in enumerate(BY_SEED, start=1)]
+    assert keys(outcome.rows) == BY_SEED
+    assert (outcome.num_kept, outcome.failed) == (0, ())
+    assert sorted(keys(read_rows(tmp_path))) == sorted(BY_SEED)
+
+
+def test_finished_runs_are_kept_as_they_are(tmp_path):
+    first = run_here(make_study(), tmp_path)
+    before = contents(tmp_path)
+    again = run_here(make_study(), tmp_path, train=must_not_run)
+    assert contents(tmp_path) == before
+    assert again.num_kept == 4
+    assert [without_times(row) for row in again.rows] == [without_times(row) for row in first.rows]
+
+
+def test_only_what_is_missing_is_made(tmp_path):
+    run_here(make_study(), tmp_path)
+    row_path(tmp_path, "none", 1).unlink()  # as after a kill between arrays and row
+    assert [(run.arm.name, run.seed) for run in remaining(make_study(), tmp_path)] == [("none", 1)]
+    made = []
+    outcome = run_here(make_study(), tmp_path, progress=lambda row, *_: made.append((row.arm, row.seed)))
+    assert made == [("none", 1)]
+    assert (outcome.num_kept, keys(outcome.rows)) == (3, BY_SEED)
+
+
+def test_a_failed_run_gives_its_reason_and_is_tried_again(tmp_path):
+    outcome = run_here(make_study(), tmp_path, train=fails_with_nan)
+    assert [(row.arm, row.seed, row.reason) for row in outcome.failed] == [("p=0.5", 0, "loss is NaN in epoch 1")]
+    assert len(outcome.rows) == 4
+    again = run_here(make_study(), tmp_path)
+    assert (again.num_kept, again.failed, len(again.rows)) == (3, (), 4)
+
+
+def test_a_run_that_raises_fails_alone(tmp_path):
+    def raises(run):
+        return made_row(run) if run.seed else 1 // 0
+
+    outcome = run_here(make_study(), tmp_path, train=raises)
+    assert [row.reason for row in outcome.failed] == ["ZeroDivisionError: integer division or modulo by zero"] * 2
+    assert [row.status for row in outcome.rows] == ["failed", "failed", "done", "done"]
+
+
+def test_what_no_run_can_do_stops_the_study(tmp_path):
+    def lacks_data(run):
+        raise UsageError("load: no such data.")
+
+    with pytest.raises(UsageError, match="no such data"):
+        run_here(make_study(), tmp_path, train=lacks_data)
+    assert read_rows(tmp_path) == []
+
+
+def test_a_run_has_one_thread(tmp_path):
+    before = torch.get_num_threads()
+    outcome = run_here(make_study(), tmp_path, train=threads_row)
+    assert {row.provenance["threads"] for row in outcome.rows} == {1}
+    assert torch.get_num_threads() == before
+
+
+def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(tmp_path):
+    def stop_after_two(row, num_finished, num_runs):
+        if num_finished == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(StudyStoppedError, match=r"stopped\. [234] of 4 runs are finished and kept in .* same command"):
+        run_here(make_study(), tmp_path, progress=stop_after_two)
+    finished = len(read_rows(tmp_path))
+    assert finished in (2, 3, 4)  # what was under way may have ended
+    assert run_here(make_study(), tmp_path).num_kept == finished
+
+
+def test_a_second_command_is_told_who_holds_the_folder(tmp_path):
+    messages = []
+
+    def starts_another(run):
+        with pytest.raises(StudyError) as caught:
+            run_here(make_study(), tmp_path, train=must_not_run)
+        messages.append(str(caught.value))
+        return made_row(run)
+
+    outcome = run_here(make_study(1), tmp_path, train=starts_another)
+    assert len(outcome.rows) == len(messages) == 2
+    assert (tmp_path / "study.lock").read_text() == ""
+    assert f"is held by process {os.getpid()} on {socket.gethostname()} since 20" in messages[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"seeds": (0, 1, 2)}, r"seeds is \[0, 1\] there, not \[0, 1, 2\]"),
+        ({"recipe": Recipe(epochs=3, batch_size=16, lr=0.01)}, r"recipe.lr is 0.001 there, not 0.01"),
+        ({"arms": (*ARMS, dropout_arm(0.2))}, r"arms.p=0.2 is null there, not"),
+        ({"arms": (ARMS[0], Arm(name="p=0.5", p=0.6))}, r"arms.p=0.5.p is 0.5 there, not 0.6"),
+        ({"arms": ARMS[::-1]}, r'order of arms is \["none", "p=0.5"\] there'),
+        ({"case": "lenet5"}, r'case is "_study_runs:make_case" there, not "lenet5"'),
+    ],
+)
+def test_a_folder_of_another_study_is_refused_with_what_differs(tmp_path, change, text):
+    run_here(make_study(), tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(UsageError, match=rf"holds another study: .*{text}.* Give another folder"):
+        run_here(dataclasses.replace(make_study(), **change), tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_rows_of_another_study_do_not_count(tmp_path):
+    run_here(make_study(), tmp_path)
+    (tmp_path / "study.json").unlink()
+    other = dataclasses.replace(make_study(), recipe=Recipe(epochs=7))
+    with pytest.raises(RowError, match="is a row of another study"):
+        run_here(other, tmp_path)
+
+
+def test_damaged_files_are_named(tmp_path):
+    run_here(make_study(), tmp_path)
+    row_path(tmp_path, "none", 0).write_text("{")
+    with pytest.raises(RowError, match=r"seed-0.json cannot be read .* Delete it"):
+        run_here(make_study(), tmp_path)
+    (tmp_path / "study.json").write_text("{")
+    with pytest.raises(StudyError, match=r"study.json cannot be read"):
+        run_here(make_study(), tmp_path)
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StudyError, match=r"file cannot be used .* Give another folder"):
+        run_here(make_study(), tmp_path / "file")
+
+
+def test_a_full_disk_loses_no_finished_run(tmp_path, monkeypatch):
+    write = rows_module.write_atomically
+
+    def until_full(path, content):
+        if path.name == "seed-1.json" and (tmp_path / ".reserve").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(rows_module, "write_atomically", until_full)
+    with pytest.raises(StudyError, match=r"No space left on device\)\. Every finished run is kept\. Free space"):
+        run_here(make_study(), tmp_path)
+    assert ("none", 1) in keys(read_rows(tmp_path))
+    monkeypatch.undo()
+    assert run_here(make_study(), tmp_path).num_kept >= 3
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_killed_writer_leaves_nothing_behind(tmp_path):
+    leftover = tmp_path / "rows" / "none" / ".seed-0.json.x1"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_text("half a row")
+    run_here(make_study(), tmp_path)
+    assert not leftover.exists()
+
+
+def test_arms_of_a_seed_share_start_batches_and_split(tmp_path):
+    outcome = run_here(make_study(), tmp_path, train=train_run)
+    none_0, half_0, none_1, half_1 = (row.fingerprints for row in outcome.rows)
+    assert none_0 == half_0
+    assert none_1 == half_1
+    assert all(none_0[name] != none_1[name] for name in none_0)
+    assert none_0
+
+
+def test_plan_takes_arms_seeds_and_recipe():
+    study = plan("_study_runs:make_case", arms=(ARMS[0], Arm(name="slow", recipe={"lr": 1e-4})), seeds=[7, 3])
+    assert [(run.arm.name, run.seed, run.recipe.lr) for run in study.runs()] == [
+        ("none", 7, 1e-3),
+        ("slow", 7, 1e-4),
+        ("none", 3, 1e-3),
+        ("slow", 3, 1e-4),
+    ]
+    assert plan("_study_runs:make_case", recipe={"epochs": 9}).runs()[-1].recipe.epochs == 9
+    assert json.loads(json.dumps(study.to_dict())) == study.to_dict()
+
+
+def case_with(**fields):
+    return lambda: dataclasses.replace(make_case(), **fields)
+
+
+def raising(*_):
+    raise RuntimeError("broken on purpose")
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"model": raising}, r"`model` must be .* got RuntimeError: broken on purpose"),
+        ({"model": lambda p: "no module"}, r"`model` must be .* got 'no module'"),
+        ({"data": raising}, r"the data of tiny raised RuntimeError: broken on purpose"),
+        ({"data": lambda seed: [1, 2]}, r"`data` must be Splits, .* got \[1, 2\]"),
+        ({"arms": ()}, r"`arms` must be at least one arm"),
+    ],
+)
+def test_a_case_that_cannot_work_is_refused_before_anything_is_trained(monkeypatch, fields, text):
+    monkeypatch.setattr(sys.modules["_study_runs"], "broken", case_with(**fields), raising=False)
+    with pytest.raises(UsageError, match=text):
+        plan("_study_runs:broken")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"arms": [ARMS[0], ARMS[0]]}, r"`arms` must be different arms, got none twice"),
+        ({"arms": [Arm(name="../up")]}, r"`arms` must be named with letters, .* got '../up'"),
+        ({"seeds": [1, 1]}, r"`seeds` must be a number of seeds, or different seeds, got \[1, 1\]"),
+        ({"seeds": 0}, r"`seeds` must be a whole number of at least 1, got 0"),
+        ({"recipe": {"epoch": 3}}, r"`recipe` must be made of epochs, .* got 'epoch'"),
+        ({"recipe": {"lr": math.nan}}, r"`lr` must be a positive number, got nan"),
+        ({"arms": [Arm(name="a", recipe={"epochs": "many"})]}, r"`epochs` must be a whole number"),
+        ({"metric": "accuracy"}, r"`metric` must be one of ece, error, nll"),
+        ({"data": "mnist"}, r"`data` must be left out"),
+    ],
+)
+def test_plan_refuses_bad_options(options, text):
+    with pytest.raises(ValueError, match=text):
+        plan("_study_runs:make_case", **options)
+
+
+def test_estimate_counts_the_rounds_that_are_left():
+    study = dataclasses.replace(make_study(4), recipe=Recipe(epochs=50, batch_size=1))
+    assert 0 < estimate(study, jobs=8) < estimate(study, jobs=1)
+    assert estimate(study, jobs=2, num_runs=0) == 0
