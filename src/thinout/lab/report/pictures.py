@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from markupsafe import Markup
 
 from thinout.lab.analysis import Analysis, ArmResult
 from thinout.lab.report import _extract, figures
@@ -32,7 +31,7 @@ class Picture:
     """
 
     heading: str = ""
-    svgs: Sequence[tuple[str, Markup]] = ()
+    svgs: Sequence[tuple[str, str]] = ()
     caption: str = ""
     missing: str = ""
     natural_width: int = 0
@@ -92,7 +91,7 @@ def sections(material: Material) -> list[Section]:
             heading="Training",
             text=(
                 "NLL in nats by epoch, one arm a picture, all on the same axes. Solid: validation. Dashed: training "
-                "(dropout off). Bands: 95 % intervals of the mean over seeds, as far as every seed trained. "
+                "(dropout off, a sample). Bands: 95 % intervals of the mean over seeds, as far as every seed trained. "
                 "Thin: single seeds. Ticks at the foot: best epochs. The first epochs may lie above the frame. "
                 f"Dotted grey: validation of {clean(material.analysis.baseline)}."
             ),
@@ -123,7 +122,7 @@ def _forest(material: Material) -> Picture:
         "Verdicts are corrected for the number of arms. The grey band is the margin within which a difference does not "
         "matter."
     )
-    return Picture(heading=heading, svgs=[("", Markup(svg))], caption=caption)
+    return Picture(heading=heading, svgs=[("", svg)], caption=caption)
 
 
 def _rates(material: Material) -> Picture:
@@ -137,7 +136,7 @@ def _rates(material: Material) -> Picture:
     aside = " Dashed lines: arms that differ in something else." if others else ""
     return Picture(
         heading=heading,
-        svgs=[("", Markup(svg))],
+        svgs=[("", svg)],
         caption=f"Mean and 95 % interval over seeds. p = 0 is the net without dropout.{aside}",
     )
 
@@ -156,7 +155,7 @@ def _gap(material: Material) -> Picture:
         return Picture(heading=heading, missing="No run measured both test and training NLL.")
     svg = figures.intervals("gap", estimates, what=title("gap"), unit="nats")
     caption = "Mean and 95 % interval over seeds, dropout off. A smaller gap is not yet a better test result."
-    return Picture(heading=heading, svgs=[("", Markup(svg))], caption=caption)
+    return Picture(heading=heading, svgs=[("", svg)], caption=caption)
 
 
 def _sparsity(material: Material) -> Picture:
@@ -166,7 +165,7 @@ def _sparsity(material: Material) -> Picture:
     if not layers:
         return Picture(heading=heading, missing="No run recorded its activations.")
     caption = "Share of exact zeros after each activation on the test images, dropout off: mean and 95 % interval."
-    return Picture(heading=heading, svgs=[("", Markup(figures.sparsity("sparsity", layers)))], caption=caption)
+    return Picture(heading=heading, svgs=[("", figures.sparsity("sparsity", layers))], caption=caption)
 
 
 def _curves(material: Material) -> list[Picture]:
@@ -175,7 +174,7 @@ def _curves(material: Material) -> list[Picture]:
         return [Picture(missing="No run recorded its epochs.")]
     bounds = figures.limits(arms)
     svgs = [figures.curves(f"curves-{arm.place}", arm, baseline=arms[0], bounds=bounds) for arm in arms]
-    return [Picture(svgs=[("", Markup(svg))]) for svg in svgs]
+    return [Picture(svgs=[("", svg)]) for svg in svgs]
 
 
 def _confusion(material: Material) -> Picture:
@@ -198,7 +197,7 @@ def _confusion(material: Material) -> Picture:
     width = round(figures.confusion_width(len(counts), names))
     return Picture(
         heading=heading,
-        svgs=[("", Markup(svg))],
+        svgs=[("", svg)],
         caption=caption,
         natural_width=width if width > WIDE else 0,
     )
@@ -222,7 +221,7 @@ def _filters(material: Material) -> Picture:
     seed, *maps = pair
     largest = float(max(np.abs(item).max() for item in maps))
     svgs = [
-        (clean(arm), Markup(figures.filters(f"filters-{i}", maps[i], arm=arm, largest=largest)))
+        (clean(arm), figures.filters(f"filters-{i}", maps[i], arm=arm, largest=largest))
         for i, arm in enumerate((baseline, other))
     ]
     caption = (

@@ -136,9 +136,13 @@ def _run_line(row: Row) -> list[Cell]:
     return [
         *head,
         *results,
-        Cell(clean(row.provenance.get("started") or MISSING), (clean(machine),) if machine else (), "text"),
+        Cell(_when(row.provenance.get("started")), (clean(machine),) if machine else (), "text"),
         Cell(clean(", ".join(made_with) or MISSING), (f"revision {clean(revision[:10])}",) if revision else (), "text"),
     ]
+
+
+def _when(time: object) -> str:
+    return clean(time or MISSING).replace("T", " ").replace("+00:00", " UTC")
 
 
 def _result_cells(row: Row) -> list[Cell]:

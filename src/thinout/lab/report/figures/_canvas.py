@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, MUTED, LINE, CARD, ACCENT = "#00000a", "#00000b", "#00000c", "#00000d", "#00000e"
+INK, MUTED, LINE, CARD, HEAT = "#00000a", "#00000b", "#00000c", "#00000d", "#00000e"
 NUM_ARM_COLOURS = 7
-VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", CARD: "card", ACCENT: "accent"} | {
+VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", CARD: "card", HEAT: "heat"} | {
     f"#0000a{i}": f"arm-{i}" for i in range(NUM_ARM_COLOURS)
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")

@@ -10,12 +10,10 @@ import numpy.typing as npt
 
 from thinout.lab.report._text import plural, shorten
 from thinout.lab.report.figures._canvas import (
-    ACCENT,
-    CARD,
     FONT_SIZE,
+    HEAT,
     INK,
     LINE,
-    MUTED,
     WIDTH,
     axes,
     draw,
@@ -139,11 +137,10 @@ def _cells(ax: Axes, counts: npt.NDArray[np.int64], font_size: float) -> None:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     for line, column in zip(*np.nonzero(counts), strict=True):
         share = float(shares[line, column])
-        shade = Rectangle((column - 0.5, line - 0.5), 1, 1, facecolor=ACCENT, alpha=round(share**0.6, 3), linewidth=0)
+        shade = Rectangle((column - 0.5, line - 0.5), 1, 1, facecolor=HEAT, alpha=round(share**0.6, 3), linewidth=0)
         ax.add_patch(shade)
-        colour = CARD if share > 0.35 else INK if line != column else MUTED
         text = str(counts[line, column])
-        ax.text(column, line, text, ha="center", va="center_baseline", fontsize=font_size, color=colour)
+        ax.text(column, line, text, ha="center", va="center_baseline", fontsize=font_size, color=INK)
     edges = np.arange(len(counts) + 1) - 0.5
     ax.hlines(edges, -0.5, len(counts) - 0.5, color=LINE, linewidth=0.5)
     ax.vlines(edges, -0.5, len(counts) - 0.5, color=LINE, linewidth=0.5)
