@@ -8,34 +8,44 @@ namespace {
 
 inline int64_t words_for(int64_t n) { return (n + 63) / 64; }
 
-// The decisions of indices [first, first + n), from bit 0 of bits[0] on; needs room for words_for(n) + 1 words.
-inline void range_bits(const Kernels& isa, const Stream& stream, uint64_t first, int64_t n, uint64_t* bits) {
-  const int shift = static_cast<int>(first % 64);
-  isa.bits(stream, first / 64, words_for(n + shift), bits);
-  if (shift == 0) return;
-  for (int64_t w = 0; w < words_for(n); ++w) {
-    const bool more = w + 1 < words_for(n + shift);
-    bits[w] = bits[w] >> shift | (more ? bits[w + 1] << (64 - shift) : 0);
-  }
+// 64 bits from any bit position on; reads two words.
+inline uint64_t bits_from(const uint64_t* bits, int64_t position) {
+  const int shift = static_cast<int>(position % 64);
+  const uint64_t* word = bits + position / 64;
+  return shift ? word[0] >> shift | word[1] << (64 - shift) : word[0];
 }
 
-// Single decisions; 64 neighbours are drawn at once, since the next one asked for is mostly among them.
-class OneByOne {
+// Ranges of mask indices that are drawn together, since the kernels like to have many words at a time.
+template <int capacity>
+class Draws {
  public:
-  OneByOne(const Kernels& isa, const Stream& stream) : isa_(isa), stream_(stream) {}
-  bool kept(uint64_t index) {
-    if (index / 64 != word_) {
-      word_ = index / 64;
-      isa_.bits(stream_, word_, 1, &bits_);
+  bool fits(int64_t n) const { return size_ + words_for(n) + 1 <= capacity; }
+
+  // Asks for the decisions of [first, first + n) and returns the bit position that they will have.
+  int64_t add(uint64_t first, int64_t n) {
+    const int64_t shift = static_cast<int64_t>(first % 64), needed = words_for(n + shift);
+    if (size_ > 0 && first >= first_ && first + static_cast<uint64_t>(n) <= first_ + static_cast<uint64_t>(n_)) {
+      return position_ + static_cast<int64_t>(first - first_);  // inside the range that came before
     }
-    return bits_ >> (index % 64) & 1;
+    position_ = size_ * 64;
+    first_ = first - static_cast<uint64_t>(shift);
+    n_ = needed * 64;
+    for (int64_t w = 0; w < needed; ++w) words_[size_++] = first / 64 + static_cast<uint64_t>(w);
+    return position_ + shift;
   }
 
+  void draw(const Kernels& isa, const Stream& stream) {
+    isa.bits(stream, words_, size_, bits_);
+    bits_[size_] = bits_[size_ + 1] = 0;  // bits_from reads further
+    size_ = 0;
+  }
+
+  const uint64_t* bits() const { return bits_; }
+
  private:
-  const Kernels& isa_;
-  const Stream& stream_;
-  uint64_t word_ = ~uint64_t{0};  // no index is that large
-  uint64_t bits_ = 0;
+  int64_t size_ = 0, position_ = 0, n_ = 0;
+  uint64_t first_ = 0;
+  uint64_t words_[capacity], bits_[capacity + 2];
 };
 
 // Bit j of word i becomes bit i of word j: swaps ever smaller off-diagonal squares (Hacker's Delight, 7-3).

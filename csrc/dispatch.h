@@ -13,9 +13,9 @@ struct Kernels {
   // y = keep ? x * scale : 0; `bypass_cache`: store around the caches where y's alignment allows it.
   void (*flat[kNumTypes])(const Stream&, const void* x, void* y, int64_t n, uint64_t first, bool bypass_cache);
   // The same with the decisions given: bit i % 64 of bits[i / 64] for element i.
-  void (*select[kNumTypes])(const uint64_t* bits, const void* x, void* y, int64_t n, double scale);
-  // The decisions of the 64 * num_words elements from 64 * first_word on.
-  void (*bits)(const Stream&, uint64_t first_word, int64_t num_words, uint64_t* bits);
+  void (*select[kNumTypes])(const uint64_t* bits, const void* x, void* y, int64_t n, double scale, bool bypass_cache);
+  // bits[w] = the decisions of the 64 elements from mask index 64 * words[w] on.
+  void (*bits)(const Stream&, const uint64_t* words, int64_t num_words, uint64_t* bits);
 };
 
 // Null where the compiler could not build the form; a caller asks `isa.cpp`, which also asks the processor.

@@ -6,17 +6,10 @@
 #include "parallel.h"
 
 namespace thinout {
-namespace {
-
-// Storing around the caches pays once the output would not fit into the last one anyway.
-constexpr int64_t kBypassBytes = 24 << 20;
-
-}  // namespace
-
 void run_flat(const Stream& stream, const void* x, void* y, int64_t n, int type, int64_t first, int num_threads) {
   const auto kernel = kernels().flat[type];
   const int64_t bytes = kElementBytes[type];
-  const bool bypass_cache = x != y && n * bytes >= kBypassBytes;
+  const bool bypass_cache = bypasses_cache(x, y, n, type);
   const int64_t lead = first % kBlockElements;  // blocks begin at multiples of 4096 in index space
   const int64_t num_blocks = (lead + n + kBlockElements - 1) / kBlockElements;
   parallel(num_blocks, n, num_threads, [&](int64_t begin, int64_t end) {

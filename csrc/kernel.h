@@ -50,172 +50,222 @@ THINOUT_INLINE void philox(const Schedule& s, typename I::V (&c)[4][G]) {
   for (int r = 3; r < kRounds; ++r) general_round<I, G>(c, s.key0[r], s.key1[r]);
 }
 
-// The decisions of W words, the first of which starts at block `block` (low word; the high one is in the schedule).
+// The decisions of W words, word w starting at block block[w] (low word; the high one is in the schedule).
 template <class I, bool wide, int W>
-THINOUT_INLINE void draw(const Schedule& s, typename I::Limit limit, uint32_t block, typename I::Keep (&keep)[W]) {
-  constexpr int blocks_per_word = wide ? 16 : 8;
-  constexpr int vectors = W * blocks_per_word / I::kLanes;
-  constexpr int group = vectors < I::kGroup ? vectors : I::kGroup;
-  for (int v = 0; v < vectors; v += group) {
+THINOUT_INLINE void draw(const Schedule& s, typename I::Limit limit, const uint32_t (&block)[W],
+                         typename I::Keep (&keep)[W]) {
+  constexpr int vectors = (wide ? 16 : 8) / I::kLanes;  // a word's
+  constexpr int group = W * vectors < I::kGroup ? W * vectors : I::kGroup;
+  for (int v = 0; v < W * vectors; v += group) {
     typename I::V c[4][group];
 #pragma GCC unroll 8
-    for (int g = 0; g < group; ++g) c[0][g] = I::counters(block + static_cast<uint32_t>((v + g) * I::kLanes));
+    for (int g = 0; g < group; ++g) {
+      c[0][g] = I::counters(block[(v + g) / vectors] + static_cast<uint32_t>((v + g) % vectors * I::kLanes));
+    }
     philox<I, group>(s, c);
 #pragma GCC unroll 8
     for (int g = 0; g < group; ++g) {
-      const int element = (v + g) * I::kLanes * (wide ? 4 : 8);
-      I::template compare<wide>(keep[element / kWordElements], element % kWordElements, limit, c[0][g], c[1][g],
-                                c[2][g], c[3][g]);
+      const int element = (v + g) % vectors * I::kLanes * (wide ? 4 : 8);
+      I::template compare<wide>(keep[(v + g) / vectors], element, limit, c[0][g], c[1][g], c[2][g], c[3][g]);
     }
   }
 }
 
-// Calls op.step(keep, inputs, output) for every word of [first, first + n); words cut by an end go through a buffer.
-template <class I, class T, bool wide, class Op>
-struct Walk {
+// Runs an Op over memory. Op::vector makes one register of output from one of each input and the decisions.
+template <class I, class T, class Op>
+struct Apply {
+  using P = typename I::template Pack<T>;
   const Op& op;
   const T* in[Op::kInputs + 1];  // one more than used: C++ has no empty array
   T* out;
 
-  THINOUT_INLINE void whole(const typename I::Keep& keep, int64_t i) const {
-    const T* at[Op::kInputs + 1];
-    for (int k = 0; k < Op::kInputs; ++k) at[k] = in[k] + i;
-    op.step(keep, at, out + i);
-  }
-
-  __attribute__((noinline)) void part(const typename I::Keep& keep, int skip, int64_t i, int64_t count) const {
-    alignas(64) T buffer[Op::kInputs + 1][kWordElements] = {};
-    const T* at[Op::kInputs + 1];
-    for (int k = 0; k < Op::kInputs; ++k) {
-      std::memcpy(buffer[k] + skip, in[k] + i, static_cast<size_t>(count) * sizeof(T));
-      at[k] = buffer[k];
-    }
-    op.step(keep, at, buffer[Op::kInputs]);
-    std::memcpy(out + i, buffer[Op::kInputs] + skip, static_cast<size_t>(count) * sizeof(T));
-  }
-
-  // Elements [begin, end) whose blocks all have the same high word.
-  void segment(const Stream& stream, uint64_t first, int64_t begin, int64_t end) const {
-    constexpr int shift = wide ? 2 : 3;  // elements per block, log 2
-    constexpr int64_t batch = I::kWords * kWordElements;
-    const uint64_t start = first + static_cast<uint64_t>(begin);
-    const Schedule s = make_schedule(stream, static_cast<uint32_t>(start >> (32 + shift)));
-    const auto limit = I::template limit<wide>(stream.threshold);
-    const auto block = [&](int64_t i) { return static_cast<uint32_t>((first + static_cast<uint64_t>(i)) >> shift); };
-    typename I::Keep keep[I::kWords];
-    typename I::Keep one[1];
-    int64_t i = begin;
-    if (const int skip = static_cast<int>(start % kWordElements)) {
-      const int64_t count = end - i < kWordElements - skip ? end - i : kWordElements - skip;
-      draw<I, wide, 1>(s, limit, block(i - skip), one);
-      part(one[0], skip, i, count);
-      i += count;
-    }
-    for (; i + batch <= end; i += batch) {
-      draw<I, wide, I::kWords>(s, limit, block(i), keep);
-#pragma GCC unroll 4
-      for (int w = 0; w < I::kWords; ++w) whole(keep[w], i + w * kWordElements);
-    }
-    for (; i < end; i += kWordElements) {
-      draw<I, wide, 1>(s, limit, block(i), one);
-      if (end - i < kWordElements) part(one[0], 0, i, end - i);
-      else whole(one[0], i);
+  THINOUT_INLINE void word(const typename I::Keep& keep, int64_t at) const {
+#pragma GCC unroll 8
+    for (int i = 0; i < kWordElements; i += P::kLanes) {
+      typename P::Packed inputs[Op::kInputs + 1];
+      if constexpr (Op::kInputs > 0) {
+        for (int k = 0; k < Op::kInputs; ++k) inputs[k] = P::load(in[k] + at + i);
+      }
+      P::template store<Op::kBypassCache>(out + at + i, op.vector(inputs, keep, i));
     }
   }
 
-  void run(const Stream& stream, uint64_t first, int64_t n) const {
-    constexpr uint64_t span = uint64_t{1} << (wide ? 34 : 35);  // elements that share the high block word
-    for (int64_t i = 0; i < n;) {
-      const uint64_t room = span - (first + static_cast<uint64_t>(i)) % span;
-      const int64_t end = static_cast<uint64_t>(n - i) <= room ? n : i + static_cast<int64_t>(room);
-      segment(stream, first, i, end);
-      i = end;
+  // `count` elements at `at`, by the decisions from `skip` on.
+  void part(typename I::Keep keep, int skip, int64_t at, int count) const {
+    if (skip) I::expand(I::collapse(keep) >> skip, keep);
+#pragma GCC unroll 8
+    for (int i = 0; i < kWordElements; i += P::kLanes) {
+      if (i >= count) return;
+      const int rest = count - i < P::kLanes ? count - i : P::kLanes;
+      typename P::Packed inputs[Op::kInputs + 1];
+      if constexpr (Op::kInputs > 0) {
+        for (int k = 0; k < Op::kInputs; ++k) inputs[k] = P::load_part(in[k] + at + i, rest);
+      }
+      P::store_part(out + at + i, op.vector(inputs, keep, i), rest);
     }
   }
 };
 
-template <class I, class T, class Op>
-void walk(const Stream& stream, uint64_t first, int64_t n, const Op& op, const T* const* in, T* out) {
-  const auto go = [&](auto walker) {
-    for (int k = 0; k < Op::kInputs; ++k) walker.in[k] = in[k];
-    walker.run(stream, first, n);
+// Elements [begin, end) of a contiguous array; all their blocks have the same high word.
+template <class I, bool wide, class A>
+void walk_segment(const Stream& stream, uint64_t first, int64_t begin, int64_t end, const A& apply) {
+  constexpr int shift = wide ? 2 : 3;  // elements per block, log 2
+  constexpr int64_t batch = I::kWords * kWordElements;
+  const uint64_t start = first + static_cast<uint64_t>(begin);
+  const Schedule s = make_schedule(stream, static_cast<uint32_t>(start >> (32 + shift)));
+  const auto limit = I::template limit<wide>(stream.threshold);
+  const int skip = static_cast<int>(start % kWordElements);
+  uint32_t block = static_cast<uint32_t>((start - static_cast<uint64_t>(skip)) >> shift);
+  const auto single = [&](int from, int64_t i) {
+    const int64_t count = end - i < kWordElements - from ? end - i : kWordElements - from;
+    typename I::Keep keep[1];
+    draw<I, wide, 1>(s, limit, {block}, keep);
+    if (count < kWordElements) apply.part(keep[0], from, i, static_cast<int>(count));
+    else apply.word(keep[0], i);
+    block += kWordElements >> shift;
+    return count;
   };
-  if (stream.wide) go(Walk<I, T, true, Op>{op, {}, out});
-  else go(Walk<I, T, false, Op>{op, {}, out});
+  int64_t i = begin;
+  if (skip) i += single(skip, i);
+  for (; i + batch <= end; i += batch) {
+    typename I::Keep keep[I::kWords];
+    uint32_t blocks[I::kWords];
+    for (int w = 0; w < I::kWords; ++w) blocks[w] = block + static_cast<uint32_t>(w * kWordElements >> shift);
+    draw<I, wide, I::kWords>(s, limit, blocks, keep);
+#pragma GCC unroll 4
+    for (int w = 0; w < I::kWords; ++w) apply.word(keep[w], i + w * kWordElements);
+    block += static_cast<uint32_t>(batch >> shift);
+  }
+  while (i < end) i += single(0, i);
 }
 
-// out = keep ? x * scale : 0
+template <class I, bool wide, class A>
+void walk_all(const Stream& stream, uint64_t first, int64_t n, const A& apply) {
+  constexpr uint64_t span = uint64_t{1} << (wide ? 34 : 35);  // elements that share the high block word
+  for (int64_t i = 0; i < n;) {
+    const uint64_t room = span - (first + static_cast<uint64_t>(i)) % span;
+    const int64_t end = static_cast<uint64_t>(n - i) <= room ? n : i + static_cast<int64_t>(room);
+    walk_segment<I, wide>(stream, first, i, end, apply);
+    i = end;
+  }
+}
+
+template <class I, class A>
+void walk(const Stream& stream, uint64_t first, int64_t n, const A& apply) {
+  if (stream.wide) walk_all<I, true>(stream, first, n, apply);
+  else walk_all<I, false>(stream, first, n, apply);
+}
+
+// keep ? x * scale : 0
 template <class I, class T, bool bypass_cache>
 struct Select {
   using P = typename I::template Pack<T>;
   static constexpr int kInputs = 1;
+  static constexpr bool kBypassCache = bypass_cache;
   typename P::Scalar scale;
 
-  THINOUT_INLINE void step(const typename I::Keep& keep, const T* const* in, T* out) const {
-#pragma GCC unroll 8
-    for (int i = 0; i < kWordElements; i += P::kLanes) {
-      const auto scaled = P::pack(P::mul(P::unpack(P::load(in[0] + i)), scale));
-      P::template store<bypass_cache>(out + i, P::select(scaled, keep, i));
-    }
+  THINOUT_INLINE auto vector(const typename P::Packed* in, const typename I::Keep& keep, int i) const {
+    return P::select(P::pack(P::mul(P::unpack(in[0]), scale)), keep, i);
   }
 };
 
+// keep ? 1 : 0
 template <class I, bool bypass_cache>
 struct Select<I, keep8, bypass_cache> {
+  using P = typename I::template Pack<keep8>;
   static constexpr int kInputs = 0;
+  static constexpr bool kBypassCache = bypass_cache;
   double scale;
 
-  THINOUT_INLINE void step(const typename I::Keep& keep, const keep8* const*, keep8* out) const {
-    I::store_mask(keep, &out->value);
+  THINOUT_INLINE auto vector(const typename P::Packed*, const typename I::Keep& keep, int) const {
+    return P::ones(keep);
   }
 };
+
+template <class I, class T, bool bypass_cache>
+Apply<I, T, Select<I, T, bypass_cache>> make_select(const Select<I, T, bypass_cache>& op, const void* x, void* y) {
+  return {op, {static_cast<const T*>(x)}, static_cast<T*>(y)};
+}
+
+constexpr bool aligned(const void* y, uint64_t bytes) { return (reinterpret_cast<uintptr_t>(y) + bytes) % 64 == 0; }
 
 template <class I, class T>
 void flat(const Stream& stream, const void* x, void* y, int64_t n, uint64_t first, bool bypass_cache) {
-  const T* in = static_cast<const T*>(x);
-  T* out = static_cast<T*>(y);
   const uint64_t head = (kWordElements - first % kWordElements) % kWordElements;  // elements before a whole word
-  const bool aligned = (reinterpret_cast<uintptr_t>(out) + head * sizeof(T)) % 64 == 0;
-  using Scalar = decltype(Select<I, T, true>::scale);
-  const Scalar scale = static_cast<Scalar>(stream.scale);
-  if (!bypass_cache || !aligned) return walk<I>(stream, first, n, Select<I, T, false>{scale}, &in, out);
-  walk<I>(stream, first, n, Select<I, T, true>{scale}, &in, out);
+  const Select<I, T, false> through{static_cast<decltype(through.scale)>(stream.scale)};
+  const Select<I, T, true> around{through.scale};
+  if (!bypass_cache || !aligned(y, head * sizeof(T))) return walk<I>(stream, first, n, make_select(through, x, y));
+  walk<I>(stream, first, n, make_select(around, x, y));
   I::fence();
 }
 
-template <class I, class T>
-void select(const uint64_t* bits, const void* x, void* y, int64_t n, double scale) {
-  using Op = Select<I, T, false>;
-  const Op op{static_cast<decltype(Op::scale)>(scale)};
-  const Walk<I, T, false, Op> walker{op, {static_cast<const T*>(x)}, static_cast<T*>(y)};
+template <class I, class A>
+void select_words(const uint64_t* bits, int64_t n, const A& apply) {
   for (int64_t i = 0; i < n; i += kWordElements) {
     typename I::Keep keep;
     I::expand(bits[i / kWordElements], keep);
-    if (n - i < kWordElements) walker.part(keep, 0, i, n - i);
-    else walker.whole(keep, i);
+    if (n - i < kWordElements) apply.part(keep, 0, i, static_cast<int>(n - i));
+    else apply.word(keep, i);
   }
 }
 
+template <class I, class T>
+void select(const uint64_t* bits, const void* x, void* y, int64_t n, double scale, bool bypass_cache) {
+  const Select<I, T, false> through{static_cast<decltype(through.scale)>(scale)};
+  const Select<I, T, true> around{through.scale};
+  if (bypass_cache && aligned(y, 0)) select_words<I>(bits, n, make_select(around, x, y));
+  else select_words<I>(bits, n, make_select(through, x, y));
+}
+
 template <class I, bool wide>
-void draw_bits(const Stream& stream, uint64_t first_word, int64_t num_words, uint64_t* bits) {
+void draw_bits(const Stream& stream, const uint64_t* words, int64_t num_words, uint64_t* bits) {
+  constexpr int blocks_per_word = wide ? 16 : 8;
   const auto limit = I::template limit<wide>(stream.threshold);
-  for (int64_t w = 0; w < num_words;) {
-    const uint64_t block = (first_word + static_cast<uint64_t>(w)) * (wide ? 16 : 8);
-    const Schedule s = make_schedule(stream, static_cast<uint32_t>(block >> 32));
-    const bool batch = num_words - w >= I::kWords && (block >> 32) == (block + 16 * I::kWords - 1) >> 32;
+  uint32_t high = 0;
+  Schedule s = make_schedule(stream, high);
+  for (int64_t i = 0; i < num_words; i += I::kWords) {
+    const int count = num_words - i < I::kWords ? static_cast<int>(num_words - i) : I::kWords;
+    uint32_t block[I::kWords];
+    bool same_high = true;
+    for (int w = 0; w < I::kWords; ++w) {
+      const uint64_t full = words[i + (w < count ? w : 0)] * blocks_per_word;
+      block[w] = static_cast<uint32_t>(full);
+      same_high &= full >> 32 == high;
+    }
     typename I::Keep keep[I::kWords], one[1];
-    if (batch) draw<I, wide, I::kWords>(s, limit, static_cast<uint32_t>(block), keep);
-    else draw<I, wide, 1>(s, limit, static_cast<uint32_t>(block), one);
-    const int count = batch ? I::kWords : 1;
-    for (int k = 0; k < count; ++k) bits[w + k] = I::collapse(batch ? keep[k] : one[0]);
-    w += count;
+    if (same_high) {
+      draw<I, wide, I::kWords>(s, limit, block, keep);
+      for (int w = 0; w < count; ++w) bits[i + w] = I::collapse(keep[w]);
+      continue;
+    }
+    for (int w = 0; w < count; ++w) {
+      high = static_cast<uint32_t>(words[i + w] * blocks_per_word >> 32);
+      s = make_schedule(stream, high);
+      draw<I, wide, 1>(s, limit, {block[w]}, one);
+      bits[i + w] = I::collapse(one[0]);
+    }
   }
 }
 
 template <class I>
-void bits(const Stream& stream, uint64_t first_word, int64_t num_words, uint64_t* bits) {
-  (stream.wide ? draw_bits<I, true> : draw_bits<I, false>)(stream, first_word, num_words, bits);
+void bits(const Stream& stream, const uint64_t* words, int64_t num_words, uint64_t* bits) {
+  (stream.wide ? draw_bits<I, true> : draw_bits<I, false>)(stream, words, num_words, bits);
 }
+
+// Pack<T>::load_part and store_part for instruction sets without masked memory access: through a buffer.
+template <class P, class T>
+struct Partial {
+  static THINOUT_INLINE auto load_part(const T* x, int count) {
+    alignas(64) T buffer[P::kLanes] = {};
+    std::memcpy(buffer, x, static_cast<size_t>(count) * sizeof(T));
+    return P::load(buffer);
+  }
+  template <class V> static THINOUT_INLINE void store_part(T* y, const V& a, int count) {
+    alignas(64) T buffer[P::kLanes];
+    P::template store<false>(buffer, a);
+    std::memcpy(y, buffer, static_cast<size_t>(count) * sizeof(T));
+  }
+};
 
 template <class I>
 constexpr Kernels make_kernels(const char* name) {

@@ -68,17 +68,12 @@ struct Avx2 {
       _mm256_store_si256(reinterpret_cast<__m256i*>(keep.lane) + q, lanes);
     }
   }
-  static THINOUT_INLINE void store_mask(const Keep& keep, uint8_t* out) {
-    const __m256i one = _mm256_set1_epi8(1);
-    for (int half = 0; half < 2; ++half) {
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out) + half, _mm256_and_si256(bytes(keep, half), one));
-    }
-  }
   static THINOUT_INLINE void fence() { _mm_sfence(); }
 };
 
-template <> struct Avx2Pack<float> {
+template <> struct Avx2Pack<float> : Partial<Avx2Pack<float>, float> {
   using Scalar = float;
+  using Packed = __m256;
   static constexpr int kLanes = 8;
   static THINOUT_INLINE __m256 load(const float* x) { return _mm256_loadu_ps(x); }
   static THINOUT_INLINE __m256 unpack(__m256 a) { return a; }
@@ -95,8 +90,9 @@ template <> struct Avx2Pack<float> {
   }
 };
 
-template <> struct Avx2Pack<double> {
+template <> struct Avx2Pack<double> : Partial<Avx2Pack<double>, double> {
   using Scalar = double;
+  using Packed = __m256d;
   static constexpr int kLanes = 4;
   static THINOUT_INLINE __m256d load(const double* x) { return _mm256_loadu_pd(x); }
   static THINOUT_INLINE __m256d unpack(__m256d a) { return a; }
@@ -116,8 +112,9 @@ template <> struct Avx2Pack<double> {
 struct FloatPair { __m256 a, b; };
 
 // What the two 16-bit types share: 16 elements in one register, arithmetic in two of float32.
-template <class T> struct Avx2Half {
+template <class T> struct Avx2Half : Partial<Avx2Half<T>, T> {
   using Scalar = float;
+  using Packed = __m256i;
   static constexpr int kLanes = 16;
   static THINOUT_INLINE __m256i load(const T* x) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)); }
   static THINOUT_INLINE FloatPair mul(FloatPair p, float s) {
@@ -159,6 +156,19 @@ template <> struct Avx2Pack<float16> : Avx2Half<float16> {
   static THINOUT_INLINE __m256i pack(FloatPair p) {
     constexpr int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
     return _mm256_set_m128i(_mm256_cvtps_ph(p.b, nearest), _mm256_cvtps_ph(p.a, nearest));
+  }
+};
+
+template <> struct Avx2Pack<keep8> : Partial<Avx2Pack<keep8>, keep8> {
+  struct Packed { __m256i low, high; };
+  static constexpr int kLanes = 64;
+  static THINOUT_INLINE Packed ones(const Avx2::Keep& keep) {
+    const __m256i one = _mm256_set1_epi8(1);
+    return {_mm256_and_si256(Avx2::bytes(keep, 0), one), _mm256_and_si256(Avx2::bytes(keep, 1), one)};
+  }
+  template <bool> static THINOUT_INLINE void store(keep8* y, const Packed& a) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), a.low);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(y) + 1, a.high);
   }
 };
 

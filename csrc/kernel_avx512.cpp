@@ -9,10 +9,13 @@ namespace {
 
 template <class T> struct Avx512Pack;
 
+// Mask of the first `count` lanes, 1 <= count <= 64; narrower masks take their part.
+THINOUT_INLINE uint64_t first_lanes(int count) { return ~uint64_t{0} >> (64 - count); }
+
 struct Avx512 {
   using V = __m512i;
   using Limit = __m512i;
-  struct Keep { uint64_t bits; };
+  struct Keep { __mmask32 half[2]; };  // of 32 elements
   template <class T> using Pack = Avx512Pack<T>;
   static constexpr int kLanes = 8, kGroup = 4, kWords = 4;
 
@@ -37,31 +40,35 @@ struct Avx512 {
     const V words23 = _mm512_mask_shuffle_epi32(c2, 0xAAAA, c3, _MM_PERM_CCAA);
     const V first = _mm512_unpacklo_epi64(words01, words23), second = _mm512_unpackhi_epi64(words01, words23);
     if (wide) {
-      const uint64_t bits = uint64_t{_mm512_cmpge_epu32_mask(second, limit)} << 16 | _mm512_cmpge_epu32_mask(first, limit);
-      keep.bits = element ? keep.bits | bits << element : bits;
+      const __mmask32 mask = _mm512_kunpackw(_mm512_cmpge_epu32_mask(second, limit), _mm512_cmpge_epu32_mask(first, limit));
+      keep.half[element / 32] = mask;
     } else {  // (lane ^ 0x8000) >= t, unsigned, is lane > t - 32769, signed
-      keep.bits = uint64_t{_mm512_cmpgt_epi16_mask(second, limit)} << 32 | _mm512_cmpgt_epi16_mask(first, limit);
+      keep.half[0] = _mm512_cmpgt_epi16_mask(first, limit);
+      keep.half[1] = _mm512_cmpgt_epi16_mask(second, limit);
     }
   }
 
-  static THINOUT_INLINE uint64_t collapse(const Keep& keep) { return keep.bits; }
-  static THINOUT_INLINE void expand(uint64_t bits, Keep& keep) { keep.bits = bits; }
-  static THINOUT_INLINE void store_mask(const Keep& keep, uint8_t* out) {
-    _mm512_storeu_si512(out, _mm512_maskz_set1_epi8(keep.bits, 1));
+  static THINOUT_INLINE uint64_t collapse(const Keep& keep) { return uint64_t{keep.half[1]} << 32 | keep.half[0]; }
+  static THINOUT_INLINE void expand(uint64_t bits, Keep& keep) {
+    keep.half[0] = static_cast<__mmask32>(bits);
+    keep.half[1] = static_cast<__mmask32>(bits >> 32);
   }
   static THINOUT_INLINE void fence() { _mm_sfence(); }
 };
 
 template <> struct Avx512Pack<float> {
   using Scalar = float;
+  using Packed = __m512;
   static constexpr int kLanes = 16;
   static THINOUT_INLINE __m512 load(const float* x) { return _mm512_loadu_ps(x); }
+  static THINOUT_INLINE __m512 load_part(const float* x, int count) { return _mm512_maskz_loadu_ps(static_cast<__mmask16>(first_lanes(count)), x); }
+  static THINOUT_INLINE void store_part(float* y, __m512 a, int count) { _mm512_mask_storeu_ps(y, static_cast<__mmask16>(first_lanes(count)), a); }
   static THINOUT_INLINE __m512 unpack(__m512 a) { return a; }
   static THINOUT_INLINE __m512 pack(__m512 a) { return a; }
   static THINOUT_INLINE __m512 mul(__m512 a, float b) { return _mm512_mul_ps(a, _mm512_set1_ps(b)); }
   static THINOUT_INLINE __m512 add(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
   static THINOUT_INLINE __m512 select(__m512 a, const Avx512::Keep& keep, int i) {
-    return _mm512_maskz_mov_ps(static_cast<__mmask16>(keep.bits >> i), a);
+    return _mm512_maskz_mov_ps(static_cast<__mmask16>(keep.half[i / 32] >> (i % 32)), a);
   }
   template <bool bypass_cache> static THINOUT_INLINE void store(float* y, __m512 a) {
     if (bypass_cache) _mm512_stream_ps(y, a);
@@ -71,14 +78,17 @@ template <> struct Avx512Pack<float> {
 
 template <> struct Avx512Pack<double> {
   using Scalar = double;
+  using Packed = __m512d;
   static constexpr int kLanes = 8;
   static THINOUT_INLINE __m512d load(const double* x) { return _mm512_loadu_pd(x); }
+  static THINOUT_INLINE __m512d load_part(const double* x, int count) { return _mm512_maskz_loadu_pd(static_cast<__mmask8>(first_lanes(count)), x); }
+  static THINOUT_INLINE void store_part(double* y, __m512d a, int count) { _mm512_mask_storeu_pd(y, static_cast<__mmask8>(first_lanes(count)), a); }
   static THINOUT_INLINE __m512d unpack(__m512d a) { return a; }
   static THINOUT_INLINE __m512d pack(__m512d a) { return a; }
   static THINOUT_INLINE __m512d mul(__m512d a, double b) { return _mm512_mul_pd(a, _mm512_set1_pd(b)); }
   static THINOUT_INLINE __m512d add(__m512d a, __m512d b) { return _mm512_add_pd(a, b); }
   static THINOUT_INLINE __m512d select(__m512d a, const Avx512::Keep& keep, int i) {
-    return _mm512_maskz_mov_pd(static_cast<__mmask8>(keep.bits >> i), a);
+    return _mm512_maskz_mov_pd(static_cast<__mmask8>(keep.half[i / 32] >> (i % 32)), a);
   }
   template <bool bypass_cache> static THINOUT_INLINE void store(double* y, __m512d a) {
     if (bypass_cache) _mm512_stream_pd(y, a);
@@ -91,8 +101,11 @@ struct FloatPair { __m512 a, b; };
 // What the two 16-bit types share: 32 elements in one register, arithmetic in two of float32.
 template <class T> struct Avx512Half {
   using Scalar = float;
+  using Packed = __m512i;
   static constexpr int kLanes = 32;
   static THINOUT_INLINE __m512i load(const T* x) { return _mm512_loadu_si512(x); }
+  static THINOUT_INLINE __m512i load_part(const T* x, int count) { return _mm512_maskz_loadu_epi16(static_cast<__mmask32>(first_lanes(count)), x); }
+  static THINOUT_INLINE void store_part(T* y, __m512i a, int count) { _mm512_mask_storeu_epi16(y, static_cast<__mmask32>(first_lanes(count)), a); }
   static THINOUT_INLINE FloatPair mul(FloatPair p, float s) {
     return {_mm512_mul_ps(p.a, _mm512_set1_ps(s)), _mm512_mul_ps(p.b, _mm512_set1_ps(s))};
   }
@@ -100,7 +113,7 @@ template <class T> struct Avx512Half {
     return {_mm512_add_ps(p.a, q.a), _mm512_add_ps(p.b, q.b)};
   }
   static THINOUT_INLINE __m512i select(__m512i a, const Avx512::Keep& keep, int i) {
-    return _mm512_maskz_mov_epi16(static_cast<__mmask32>(keep.bits >> i), a);
+    return _mm512_maskz_mov_epi16(keep.half[i / 32], a);
   }
   template <bool bypass_cache> static THINOUT_INLINE void store(T* y, __m512i a) {
     if (bypass_cache) _mm512_stream_si512(reinterpret_cast<__m512i*>(y), a);
@@ -133,6 +146,21 @@ template <> struct Avx512Pack<float16> : Avx512Half<float16> {
     constexpr int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
     const __m512i low = _mm512_castsi256_si512(_mm512_cvtps_ph(p.a, nearest));
     return _mm512_inserti64x4(low, _mm512_cvtps_ph(p.b, nearest), 1);
+  }
+};
+
+template <> struct Avx512Pack<keep8> {
+  using Packed = __m512i;
+  static constexpr int kLanes = 64;
+  static THINOUT_INLINE __m512i ones(const Avx512::Keep& keep) {
+    return _mm512_maskz_set1_epi8(Avx512::collapse(keep), 1);
+  }
+  template <bool bypass_cache> static THINOUT_INLINE void store(keep8* y, __m512i a) {
+    if (bypass_cache) _mm512_stream_si512(reinterpret_cast<__m512i*>(y), a);
+    else _mm512_storeu_si512(y, a);
+  }
+  static THINOUT_INLINE void store_part(keep8* y, __m512i a, int count) {
+    _mm512_mask_storeu_epi8(y, first_lanes(count), a);
   }
 };
 

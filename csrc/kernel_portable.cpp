@@ -79,15 +79,15 @@ struct Portable {
   static THINOUT_INLINE void expand(uint64_t bits, Keep& keep) {
     for (int i = 0; i < 64; ++i) keep.lane[i] = bits >> i & 1;
   }
-  static THINOUT_INLINE void store_mask(const Keep& keep, uint8_t* out) { std::memcpy(out, keep.lane, 64); }
   static THINOUT_INLINE void fence() {}
 };
 
 // 16 elements at a time, in loops that a compiler turns into whatever vectors the target has.
-template <class T> struct Portable::Pack {
+template <class T> struct Portable::Pack : Partial<Portable::Pack<T>, T> {
   using Scalar = decltype(widen(T{}));
   static constexpr int kLanes = 16;
   struct Narrow { T e[kLanes]; };
+  using Packed = Narrow;
   struct Wide { Scalar e[kLanes]; };
   static THINOUT_INLINE Narrow load(const T* x) {
     Narrow a;
@@ -120,6 +120,13 @@ template <class T> struct Portable::Pack {
     return b;
   }
   template <bool bypass_cache> static THINOUT_INLINE void store(T* y, const Narrow& a) { std::memcpy(y, &a, sizeof a); }
+};
+
+template <> struct Portable::Pack<keep8> : Partial<Portable::Pack<keep8>, keep8> {
+  using Packed = Keep;
+  static constexpr int kLanes = 64;
+  static THINOUT_INLINE const Keep& ones(const Keep& keep) { return keep; }
+  template <bool> static THINOUT_INLINE void store(keep8* y, const Keep& keep) { std::memcpy(y, keep.lane, sizeof keep); }
 };
 
 constexpr Kernels kPortable = make_kernels<Portable>("portable");
