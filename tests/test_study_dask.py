@@ -15,6 +15,11 @@ from thinout.lab.training import train_run
 distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
 
 
+def connect(address: str, timeout: float) -> None:
+    with dask_workers(address, timeout=timeout):
+        raise AssertionError("connected to nobody")
+
+
 @pytest.fixture(scope="module")
 def cluster():
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
@@ -38,19 +43,18 @@ def test_a_scheduler_that_cannot_be_reached_is_named_soon():
         address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
         began = time.monotonic()
         with pytest.raises(StudyError, match=rf"scheduler at {address} cannot be reached .* leave --dask out"):
-            with dask_workers(address, timeout=2.0):
-                raise AssertionError("connected to nobody")
+            connect(address, timeout=2.0)
         assert time.monotonic() - began < 10
 
 
 def test_an_address_that_is_none_is_named():
     with pytest.raises(StudyError, match="scheduler at nonsense://x cannot be reached"):
-        with dask_workers("nonsense://x", timeout=2.0):
-            raise AssertionError("connected to nobody")
+        connect("nonsense://x", timeout=2.0)
 
 
 def test_a_scheduler_without_workers_is_named():
-    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster:
-        with pytest.raises(StudyError, match=r"has no worker after 0\.5 s\. Start some with `dask worker"):
-            with dask_workers(cluster.scheduler_address, timeout=0.5):
-                raise AssertionError("waited for nobody")
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster,
+        pytest.raises(StudyError, match=r"has no worker after 0\.5 s\. Start some with `dask worker"),
+    ):
+        connect(cluster.scheduler_address, timeout=0.5)
