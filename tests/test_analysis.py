@@ -216,6 +216,22 @@ def test_a_headline_that_holm_does_not_bear_out_comes_with_a_note():
     assert any(note.startswith("Read the headline with care") for note in analysis.notes)
 
 
+def test_without_any_effect_false_verdicts_stay_within_their_bounds():
+    """Three idle arms, validation equal to test: the worst case for a headline chosen on validation.
+
+    Holm keeps P(any arm helps or harms) <= 5 %; the headline's false "helps" is at most 3 * 2.5 %, since each arm's
+    one-sided test has 2.5 %. One-sided exact tests of 400 studies, false-alarm rate 1e-6 each, seed fixed.
+    """
+    generator, num_studies, false_arms, false_headlines = np.random.default_rng(2), 400, 0, 0
+    for _ in range(num_studies):
+        arms = {p: tuple(generator.normal(1.0, 0.01, size=8)) for p in (0.0, 0.2, 0.3, 0.5)}
+        analysis = analyse(make_rows(arms), margin=1e-9)
+        false_arms += any(arm.verdict in ("helps", "harms") for arm in analysis.arms)
+        false_headlines += analysis.headline.verdict == "helps"
+    assert stats.binomtest(false_arms, num_studies, 0.05, alternative="greater").pvalue > 1e-6
+    assert stats.binomtest(false_headlines, num_studies, 0.075, alternative="greater").pvalue > 1e-6
+
+
 def test_error_as_primary_metric_is_told_in_percentage_points():
     rows = make_rows({0.0: NONE, 0.5: HALF})
     for row in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future, as_completed
@@ -74,18 +75,16 @@ def run_study(
     folder = Path(folder)
     with held(folder):
         claim(folder, study)
-        kept = {run_key(run): row for run in study.runs() if (row := finished_row(folder, run))}
-        todo = [run for run in study.runs() if run_key(run) not in kept]
-        with reserved(folder):
-            if executor is None:
-                with LocalWorkers() as workers:
-                    made = _Coordinator(folder, workers, progress, len(kept)).make(todo, train)
-            else:
-                made = _Coordinator(folder, executor, progress, len(kept)).make(todo, train)
-    rows = kept | made
-    return StudyOutcome(
-        study=study, folder=folder, rows=tuple(rows[run_key(run)] for run in study.runs()), num_kept=len(kept)
-    )
+        try:
+            with reserved(folder), contextlib.ExitStack() as stack:
+                workers = stack.enter_context(LocalWorkers()) if executor is None else executor
+                return _complete(study, _Coordinator(folder, workers, progress), train)
+        except KeyboardInterrupt:
+            num_runs = len(study.runs())
+            raise StudyStoppedError(
+                f"run_study: stopped. {num_runs - len(remaining(study, folder))} of {num_runs} runs are finished and "
+                f"kept in {folder}. Give the same command again to go on."
+            ) from None
 
 
 def remaining(study: Study, folder: Path | str) -> list[Run]:
@@ -102,32 +101,30 @@ def run_key(run: Run) -> tuple[str, int]:
     return run.arm.name, run.seed
 
 
+def _complete(study: Study, coordinator: _Coordinator, train: Train) -> StudyOutcome:
+    runs, folder = study.runs(), coordinator.folder
+    kept = {run_key(run): row for run in runs if (row := finished_row(folder, run))}
+    rows = kept | coordinator.make([run for run in runs if run_key(run) not in kept], train, len(kept))
+    return StudyOutcome(study=study, folder=folder, rows=tuple(rows[run_key(run)] for run in runs), num_kept=len(kept))
+
+
 class _Coordinator:
     """Submits runs, writes each row as it comes, and saves what is finished when it has to stop."""
 
-    def __init__(self, folder: Path, executor: Executor, progress: Progress | None, num_kept: int) -> None:
+    def __init__(self, folder: Path, executor: Executor, progress: Progress | None) -> None:
         self.folder = folder
         self.executor = executor
         self.progress = progress or (lambda *_: None)
-        self.num_kept = num_kept
         self.made: dict[tuple[str, int], Row] = {}
 
-    def make(self, runs: list[Run], train: Train) -> dict[tuple[str, int], Row]:
+    def make(self, runs: list[Run], train: Train, num_kept: int) -> dict[tuple[str, int], Row]:
         futures = {self.executor.submit(train_alone, train, run): run for run in runs}
-        num_runs = self.num_kept + len(runs)
         try:
-            try:
-                for future in as_completed(futures):
-                    row = self._keep(future, futures[future])
-                    self.progress(row, self.num_kept + len(self.made), num_runs)
-            finally:
-                self._save(futures)
-        except KeyboardInterrupt:
-            num_finished = self.num_kept + sum(row.status == "done" for row in self.made.values())
-            raise StudyStoppedError(
-                f"run_study: stopped. {num_finished} of {num_runs} runs are finished and kept in {self.folder}. "
-                "Give the same command again to go on."
-            ) from None
+            for future in as_completed(futures):
+                row = self._keep(future, futures[future])
+                self.progress(row, num_kept + len(self.made), num_kept + len(runs))
+        finally:
+            self._save(futures)
         return self.made
 
     def _keep(self, future: Future[Row], run: Run) -> Row:
