@@ -75,7 +75,7 @@ THINOUT_INLINE void draw(const Schedule& s, typename I::Limit limit, const uint3
 template <class I, class T, class Op>
 struct Apply {
   using P = typename I::template Pack<T>;
-  const Op& op;
+  Op op;
   const T* in[Op::kInputs + 1];  // one more than used: C++ has no empty array
   T* out;
 
@@ -108,7 +108,7 @@ struct Apply {
 
 // Elements [begin, end) of a contiguous array; all their blocks have the same high word.
 template <class I, bool wide, class A>
-void walk_segment(const Stream& stream, uint64_t first, int64_t begin, int64_t end, const A& apply) {
+void walk_segment(const Stream& stream, uint64_t first, int64_t begin, int64_t end, A apply) {  // by value: else the compiler fears that stores change it
   constexpr int shift = wide ? 2 : 3;  // elements per block, log 2
   constexpr int64_t batch = I::kWords * kWordElements;
   const uint64_t start = first + static_cast<uint64_t>(begin);
@@ -130,6 +130,7 @@ void walk_segment(const Stream& stream, uint64_t first, int64_t begin, int64_t e
   for (; i + batch <= end; i += batch) {
     typename I::Keep keep[I::kWords];
     uint32_t blocks[I::kWords];
+#pragma GCC unroll 4
     for (int w = 0; w < I::kWords; ++w) blocks[w] = block + static_cast<uint32_t>(w * kWordElements >> shift);
     draw<I, wide, I::kWords>(s, limit, blocks, keep);
 #pragma GCC unroll 4
@@ -200,7 +201,7 @@ void flat(const Stream& stream, const void* x, void* y, int64_t n, uint64_t firs
 }
 
 template <class I, class A>
-void select_words(const uint64_t* bits, int64_t n, const A& apply) {
+void select_words(const uint64_t* bits, int64_t n, A apply) {
   for (int64_t i = 0; i < n; i += kWordElements) {
     typename I::Keep keep;
     I::expand(bits[i / kWordElements], keep);

@@ -437,3 +437,9 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
         assert torch.equal(first["weights"][name], second["weights"][name])
         torch.testing.assert_close(first["weights"][name], value, rtol=1e-4, atol=1e-5)
     assert first["nll"] == second["nll"] == pytest.approx(result.best_nll, rel=1e-4)
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
+    code = "import sys, thinout.lab.training, thinout.lab.cases, thinout.lab.summary; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert not {"accelerate", "matplotlib", "scipy", "torchmetrics", "tensorboard"} & set(modules.stdout.split())

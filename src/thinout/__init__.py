@@ -1,8 +1,8 @@
 """thinout: the dropout library for PyTorch.
 
-    import thinout.nn as tnn
+import thinout.nn as tnn
 
-    layer = tnn.Dropout(p=0.5)
+layer = tnn.Dropout(p=0.5)
 """
 
 from thinout import functional as functional

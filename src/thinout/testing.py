@@ -68,7 +68,7 @@ def check_reproducible(spec: LayerSpec) -> None:
 
 
 def check_zero_rate(spec: LayerSpec) -> None:
-    """p = 0 returns the eval output for p = 0 and draws nothing."""
+    """A rate of 0 returns the eval output for p = 0 and draws nothing."""
     layer, x = spec.make(p=0.0), spec.example()
     state = torch.get_rng_state()
     _expect_equal(layer(x), spec.evaluate(layer, x), "output at p = 0")
@@ -76,7 +76,7 @@ def check_zero_rate(spec: LayerSpec) -> None:
 
 
 def check_full_rate(spec: LayerSpec) -> None:
-    """p = 1 gives zeros and zero gradient, for infinite and NaN entries too."""
+    """A rate of 1 gives zeros and zero gradient, for infinite and NaN entries too."""
     layer, x = spec.make(p=1.0), spec.example()
     x.view(-1)[:2] = torch.tensor([float("inf"), float("nan")])
     x.requires_grad_()
@@ -149,8 +149,10 @@ def check_inplace(spec: LayerSpec) -> None:
     _expect(_seeded(layer, x) is x, "inplace=True returned another tensor")
     _expect_equal(x, expected, "inplace output")
     leaf = spec.example().requires_grad_()
-    gradients = [torch.autograd.grad(_seeded(each, leaf * 1).square().sum(), leaf)[0] for each in (layer, spec.make())]
-    _expect_equal(*gradients, "inplace gradient")
+    got, expected = (
+        torch.autograd.grad(_seeded(each, leaf * 1).square().sum(), leaf)[0] for each in (layer, spec.make())
+    )
+    _expect_equal(got, expected, "inplace gradient")
 
 
 def check_compile(spec: LayerSpec) -> None:
@@ -189,9 +191,18 @@ def check_checkpoint(spec: LayerSpec) -> None:
     """Activation checkpointing, reentrant or not, recomputes the same mask."""
     layer, x = spec.make(), spec.example().requires_grad_()
     expected = torch.autograd.grad((_seeded(layer, x) * x).sum(), x)[0]
+
+    def scaled(z: Tensor) -> Tensor:
+        output: Tensor = layer(z) * z
+        return output
+
+    def checkpointed(reentrant: bool) -> Tensor:
+        output: Tensor = checkpoint(scaled, x, use_reentrant=reentrant)
+        return output
+
     for reentrant in (True, False):
         x.grad = None
-        y = _seeded(lambda how=reentrant: checkpoint(lambda z: layer(z) * z, x, use_reentrant=how))
+        y = _seeded(checkpointed, reentrant)
         y.sum().backward()
         _expect_equal(_gradient(x), expected, f"gradient with use_reentrant={reentrant}")
 
@@ -226,7 +237,7 @@ def check_autocast(spec: LayerSpec) -> None:
 
 
 def check_copies(spec: LayerSpec) -> None:
-    """deepcopy and pickle give a layer that behaves alike and has a p of its own."""
+    """Copies by deepcopy and pickle behave alike and have a p of their own."""
     layer, x = spec.make(), spec.example()
     expected = _seeded(layer, x)
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
@@ -282,7 +293,7 @@ def check_errors(spec: LayerSpec) -> None:
 
 
 def check_setting(spec: LayerSpec) -> None:
-    """p can be set at any time, and a wrong p leaves the old one."""
+    """The rate can be set at any time, and a wrong p leaves the old one."""
     layer: nn.Module = spec.make()
     layer.p = 0.75  # type: ignore[assignment]
     x = spec.example()

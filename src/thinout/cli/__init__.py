@@ -6,8 +6,8 @@ import sys
 import traceback
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 import thinout
 from thinout._checks import ThinoutError
@@ -52,13 +52,11 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         status = app(args=[word for word in given if word != "--debug"], standalone_mode=False, prog_name="thinout")
         return int(status or 0)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
+    except TyperException as error:
+        if text := str(error):  # empty where the help has just been printed, for a command without arguments
+            problem(f"{text} See thinout --help.")
         return 2
-    except click.ClickException as error:
-        problem(f"{error.format_message()} See thinout --help.")
-        return 2
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         problem("Stopped.")
         return 1
     except ThinoutError as error:

@@ -32,7 +32,9 @@ def print_json(content: Mapping[str, Any] | Sequence[Any]) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; columns whose name ends in a space are aligned left, the others right."""
-    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(
+        title=Text(title), title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold"
+    )
     for column in columns:
         table.add_column(column.rstrip(), justify="left" if column.endswith(" ") else "right", overflow="fold")
     for row in rows:

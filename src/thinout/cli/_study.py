@@ -22,8 +22,17 @@ from thinout.lab.data import describe
 from thinout.lab.data import names as data_names
 from thinout.lab.report import ReportPaths, write_report
 from thinout.lab.rows import Row, read_rows, write_atomically
-from thinout.lab.study import LocalWorkers, Study, StudyOutcome, dask_workers, estimate, num_cores, plan, remaining
-from thinout.lab.study import run_study
+from thinout.lab.study import (
+    LocalWorkers,
+    Study,
+    StudyOutcome,
+    dask_workers,
+    estimate,
+    num_cores,
+    plan,
+    remaining,
+    run_study,
+)
 
 _NAMED_ARMS = {arm.name: arm for arm in (BASELINE, WEIGHT_DECAY)}
 
@@ -149,7 +158,14 @@ def _print_analysis(analysis: Analysis, paths: ReportPaths) -> None:
                 arm.verdict or "",
             )
         )
-    columns = ("arm ", "seeds", "test NLL", "error %", f"{analysis.metric} against {analysis.baseline}, 95 %", "verdict ")
+    columns = (
+        "arm ",
+        "seeds",
+        "test NLL",
+        "error %",
+        f"{analysis.metric} against {analysis.baseline}, 95 %",
+        "verdict ",
+    )
     print_table("", columns, rows)
     for sentence in analysis.notes:
         note(sentence)

@@ -90,15 +90,15 @@ def summary(
         (
             layer.name,
             layer.layer,
-            " x ".join(map(str, layer.output_shape)),
-            layer.formula,
+            "x".join(map(str, layer.output_shape)),
+            layer.formula and layer.formula.partition(" = ")[0],
             f"{layer.parameters:,}" if layer.parameters else "",
             f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
             "" if layer.p is None else f"{layer.p:.3g}",
         )
         for layer in table.layers
     ]
-    size = " x ".join(map(str, table.input_shape))
-    columns = ("name ", "layer ", "output ", "(W-F+2P)/S+1 ", "parameters", "multiply-adds", "drop p")
+    size = "x".join(map(str, table.input_shape))
+    columns = ("name ", "layer ", "output ", "(W-F+2P)/S+1 ", "parameters", "mult-adds", "p")
     print_table(f"{resolved.title or resolved.name}, input {size}", columns, rows)
     out.print(f"\n{table.parameters:,} parameters, {table.multiply_adds:,} multiply-adds an image")

@@ -107,7 +107,7 @@ def write_row(folder: Path, row: Row) -> Path:
     """Write a row and its arrays; the row file last, since it is what counts."""
     path = row_path(folder, row.arm, row.seed)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **row.arrays)
+    np.savez_compressed(buffer, allow_pickle=False, **row.arrays)
     arrays = buffer.getvalue()
     write_atomically(path.with_suffix(".npz"), arrays)
     content = asdict(row) | {"format": ROW_FORMAT, "arrays": hashlib.sha256(arrays).hexdigest()}

@@ -17,7 +17,7 @@ from thinout.nn._registry import ErrorInput, LayerSpec, register
 class _ChannelDropout(nn.modules.dropout._DropoutNd):
     """What the three ranks share."""
 
-    p = Rate()  # type: ignore[assignment]  # torch declares a plain float
+    p = Rate()
     _function: ClassVar[Any]
 
     def __init__(self, p: float = 0.5, inplace: bool = False, *, batched: bool = True) -> None:
@@ -131,9 +131,20 @@ for _layer, _shape in ((Dropout1d, (4, 6, 5)), (Dropout2d, (4, 6, 3, 2)), (Dropo
             twin=getattr(nn, _layer.__name__),
             errors=(
                 ErrorInput(error=ValueError, match=r"`p` must be a number in \[0, 1\], got", arguments={"p": 2}),
-                ErrorInput(error=ValueError, match="For one unbatched input pass batched=False", input=torch.ones(_shape[1:])),
-                ErrorInput(error=ValueError, match="For a batch pass batched=True", arguments={"batched": False}, input=torch.ones(_shape)),
-                ErrorInput(error=TypeError, match="`input` must be a floating-point tensor", input=torch.ones(_shape, dtype=torch.int64)),
+                ErrorInput(
+                    error=ValueError, match="For one unbatched input pass batched=False", input=torch.ones(_shape[1:])
+                ),
+                ErrorInput(
+                    error=ValueError,
+                    match="For a batch pass batched=True",
+                    arguments={"batched": False},
+                    input=torch.ones(_shape),
+                ),
+                ErrorInput(
+                    error=TypeError,
+                    match="`input` must be a floating-point tensor",
+                    input=torch.ones(_shape, dtype=torch.int64),
+                ),
             ),
         )
     )

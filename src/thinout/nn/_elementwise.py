@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from thinout import functional as F
 from thinout import ops
+from thinout._checks import check_p
 from thinout.nn._rate import Rate, rate
 from thinout.nn._registry import ErrorInput, LayerSpec, register
-from thinout._checks import check_p
 
 
 class Dropout(nn.Dropout):
@@ -42,9 +42,11 @@ class Dropout(nn.Dropout):
     Source: Hinton et al. 2012, arXiv 1207.0580; Srivastava et al. 2014, JMLR 15:1929-1958.
     """
 
-    p = Rate()  # type: ignore[assignment]  # torch declares a plain float
+    p = Rate()
 
-    def __init__(self, p: float = 0.5, inplace: bool = False, *, noise_shape: Sequence[int | None] | None = None) -> None:
+    def __init__(
+        self, p: float = 0.5, inplace: bool = False, *, noise_shape: Sequence[int | None] | None = None
+    ) -> None:
         super().__init__(check_p(type(self).__name__, p), inplace)
         self.noise_shape = None if noise_shape is None else tuple(noise_shape)
 
@@ -94,7 +96,7 @@ class ClassicDropout(nn.Dropout):
     Source: Srivastava et al. 2014, JMLR 15:1929-1958, section 4.
     """
 
-    p = Rate()  # type: ignore[assignment]  # torch declares a plain float
+    p = Rate()
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__(check_p(type(self).__name__, p), inplace)
@@ -111,9 +113,7 @@ class ClassicDropout(nn.Dropout):
 def _reference(module: nn.Dropout, x: Tensor) -> Tensor:
     rescale = isinstance(module, Dropout)
     noise_shape = getattr(module, "noise_shape", None)
-    return ops.dropout(
-        x, ops.draw_key(), module.p, noise_shape=noise_shape, rescale=rescale, backend="reference"
-    )
+    return ops.dropout(x, ops.draw_key(), module.p, noise_shape=noise_shape, rescale=rescale, backend="reference")
 
 
 _RATE_ERRORS = tuple(
@@ -122,8 +122,12 @@ _RATE_ERRORS = tuple(
 )
 _ELEMENT_ERRORS = (
     *_RATE_ERRORS,
-    ErrorInput(error=TypeError, match="`input` must be a floating-point tensor", input=torch.ones(3, dtype=torch.int64)),
-    ErrorInput(error=TypeError, match="`input` must be a floating-point tensor", input=torch.ones(3, dtype=torch.cfloat)),
+    ErrorInput(
+        error=TypeError, match="`input` must be a floating-point tensor", input=torch.ones(3, dtype=torch.int64)
+    ),
+    ErrorInput(
+        error=TypeError, match="`input` must be a floating-point tensor", input=torch.ones(3, dtype=torch.cfloat)
+    ),
 )
 
 register(

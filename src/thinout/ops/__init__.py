@@ -17,7 +17,17 @@ from thinout.ops._contract import Shard as Shard
 from thinout.ops._contract import check_noise_shape as check_noise_shape
 from thinout.ops._contract import effective_p as effective_p
 
-__all__ = ["MASK_FORMAT", "NoiseShape", "Shard", "backends", "check_noise_shape", "draw_key", "dropout", "dropout_mask", "effective_p"]
+__all__ = [
+    "MASK_FORMAT",
+    "NoiseShape",
+    "Shard",
+    "backends",
+    "check_noise_shape",
+    "draw_key",
+    "dropout",
+    "dropout_mask",
+    "effective_p",
+]
 
 _INT64 = torch.iinfo(torch.int64)
 
@@ -101,12 +111,12 @@ def dropout(
 
     Element `i` in row-major order is kept iff ``(lane ^ 0x8000) >= round(p * 2**16)``, where ``lane`` is 16-bit lane
     ``i % 8`` of the Philox4x32-10 block with counter ``(i // 8, offset)`` under the key. A dropped element is 0
-    whatever it was, an infinity or NaN too. Backward applies the same mask to the gradient; only the key is kept for it.
+    whatever it was, an infinity or NaN too. Backward applies the same mask to the gradient and keeps the key alone.
 
     Args:
         x: floating-point tensor of any shape.
         key: what the mask is a function of: an int, or a 0-d int64 tensor as `draw_key` gives.
-        p: drop probability in [0, 1]; a float64 CPU tensor of one element keeps compiled graphs from recompiling when it changes.
+        p: drop probability in [0, 1]; as a float64 CPU tensor of one element it can change in compiled graphs.
         offset: second number that the mask is a function of, for example a sample or step index.
         noise_shape: shape of the mask before it is broadcast: an entry 1 is shared, None is as the input.
         first_index: mask index of the first element, for a shard of the leading dimension.
@@ -195,7 +205,7 @@ def backends() -> dict[str, str]:
     """Return the backends of the mask contract and what each serves here.
 
     Example:
-        >>> backends()["reference"]
-        'every device'
+        >>> list(backends())
+        ['cpu', 'triton', 'torch', 'reference']
     """
     return _backends.available()

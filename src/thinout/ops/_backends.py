@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 from types import ModuleType
 
@@ -21,9 +22,7 @@ def _triton() -> ModuleType | None:
     """Return the Triton kernels, imported on first use only; None where Triton is not installed."""
     if importlib.util.find_spec("triton") is None:
         return None
-    from thinout.ops import _triton as kernels
-
-    return kernels
+    return importlib.import_module("thinout.ops._triton")
 
 
 def available() -> dict[str, str]:
@@ -61,7 +60,7 @@ def run(x: Tensor, key: Tensor, mask: Mask, *, out: Tensor | None = None, backen
         return result.zero_()
     if mask.threshold == 0:
         return result if result is x else result.copy_(x)
-    match backend and _checked(backend) or select(x):
+    match (backend and _checked(backend)) or select(x):
         case "cpu":
             threshold, offset, wide, _, first_index, strides = mask
             _cpu.dropout(
@@ -84,7 +83,7 @@ def keep_mask(
     if mask.drops_all or mask.threshold == 0:
         return torch.full(shape, not mask.drops_all, device=device)
     result = torch.empty(shape, dtype=torch.bool, device=device)
-    match backend and _checked(backend) or ("cpu" if device.type == "cpu" and _cpu.library() else "torch"):
+    match (backend and _checked(backend)) or ("cpu" if device.type == "cpu" and _cpu.library() else "torch"):
         case "cpu":
             threshold, offset, wide, _, first_index, strides = mask
             _cpu.mask(

@@ -107,7 +107,7 @@ def check_noise_shape(where: str, shape: Sequence[int], noise_shape: NoiseShape)
 
 def _check_shard(where: str, shape: Sequence[int], shard: Shard) -> None:
     fits = len(shard.shape) == len(shard.start) == len(shape) and all(
-        0 <= begin and begin + size <= whole
+        begin >= 0 and begin + size <= whole
         for size, whole, begin in zip(shape, shard.shape, shard.start, strict=False)
     )
     if not fits:
@@ -128,9 +128,7 @@ def locate(
     noise = whole
     if noise_shape is not None:
         check_noise_shape(where, whole, noise_shape)
-        noise = [
-            size if entry is None or entry == size else 1 for entry, size in zip(noise_shape, whole, strict=True)
-        ]
+        noise = [size if entry is None or entry == size else 1 for entry, size in zip(noise_shape, whole, strict=True)]
     strides = tuple(
         0 if entry == 1 and size != 1 else step
         for entry, size, step in zip(noise, whole, row_major_strides(noise), strict=True)

@@ -87,7 +87,8 @@ class Transformable(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, key: Tensor, p: Tensor, *mask: Any) -> Tensor:
         """Apply the mask."""
-        return torch.ops.thinout.dropout_forward(x, key, p, *mask)
+        y: Tensor = torch.ops.thinout.dropout_forward(x, key, p, *mask)
+        return y
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -104,7 +105,8 @@ class Transformable(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, x_tangent: Tensor, *_: Any) -> Tensor:
         """Apply the same mask to the tangent: dropout is linear in its input."""
-        return Transformable.apply(x_tangent, *ctx.saved_tensors, *ctx.mask)
+        y_tangent: Tensor = Transformable.apply(x_tangent, *ctx.saved_tensors, *ctx.mask)
+        return y_tangent
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:

@@ -1,19 +1,137 @@
-"""The mask contract in plain torch, for devices that neither the C++ library nor Triton serves."""
+"""The mask contract in plain torch operations, for tensors that neither the C++ library nor Triton serves.
+
+Philox runs once a block of eight lanes (four words in the wide format), on int64 elements whose products wrap. A
+block's words are then viewed as its lanes, which is right on little-endian machines: all that torch has an accelerator
+for.
+"""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from thinout.ops import _reference
-from thinout.ops._contract import Mask
+from thinout.ops._contract import Mask, row_major_strides
+from thinout.ops._reference import logical_index
+
+_WORD = 0xFFFFFFFF
+# Philox works on pairs of words here, a pair a row. A round swaps the rows, (c0, c2) to (c2, c0), rather than move them.
+_MULTIPLIERS = torch.tensor([[[0xD2511F53], [0xCD9E8D57]], [[0xCD9E8D57], [0xD2511F53]]])
+_KEY_STEPS = torch.arange(10).unsqueeze(1) * torch.tensor([0xBB67AE85, 0x9E3779B9])
+# Blocks computed at once. On a CPU the temporaries then stay in a core's cache; elsewhere the cost of a launch counts.
+_CHUNK = {"cpu": 1 << 13}
+_LARGE_CHUNK = 1 << 20
+_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-def dropout(x: Tensor, out: Tensor, key: Tensor, mask: Mask) -> None:
-    """Write the masked and scaled `x` to `out`."""
-    out.copy_(_reference.dropout(x, key, mask))
+def _round_keys(key: Tensor) -> Tensor:
+    """Return the key words of the ten rounds, shape (10, 2, 1), in the order of the rows that they belong to."""
+    keys = (torch.stack((key >> 32, key)) + _KEY_STEPS.to(key.device)) & _WORD
+    keys[1::2] = keys[1::2].flip(1)
+    return keys.unsqueeze(2)
 
 
-def keep_mask(shape: tuple[int, ...], key: Tensor, mask: Mask, device: torch.device) -> Tensor:
-    """Return the boolean mask."""
-    return _reference.keep_mask(shape, key, mask, device)
+def _words(blocks: Tensor, key: Tensor, offset: int) -> Tensor:
+    """Return the four words of each block of a 1-d tensor as int32, in order."""
+    multipliers = _MULTIPLIERS.to(blocks.device)
+    even = torch.stack((blocks & _WORD, torch.full_like(blocks, offset & _WORD)))
+    odd = torch.stack((blocks >> 32, torch.full_like(blocks, offset >> 32)))
+    for number, key_words in enumerate(_round_keys(key)):
+        product = even * multipliers[number % 2]
+        even = product >> 32
+        even[0].bitwise_xor_(odd[1])
+        even[1].bitwise_xor_(odd[0])
+        even.bitwise_xor_(key_words).bitwise_and_(_WORD)
+        odd = product  # its upper halves are rubbish: the masks of the next rounds and the cut to 32 bits drop it
+    words = torch.empty((*blocks.shape, 2, 2), dtype=torch.int32, device=blocks.device)
+    words[..., 0], words[..., 1] = even.t(), odd.t()
+    return words.flatten()
+
+
+def _kept(blocks: Tensor, key: Tensor, mask: Mask) -> Tensor:
+    """Return whether each lane of the blocks of a 1-d tensor is kept, in order."""
+    words = _words(blocks, key, mask.offset)
+    # Signed comparisons: a narrow lane with its top bit flipped, read as unsigned, is the signed lane plus 2**15.
+    if mask.wide:
+        return (words ^ -(1 << 31)) >= mask.threshold - (1 << 31)
+    return words.view(torch.int16) >= mask.threshold - (1 << 15)
+
+
+def _kept_ranges(num: int, key: Tensor, mask: Mask) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the mask of `num` consecutive indices in pieces: where each piece lies, and its mask."""
+    lanes = 4 if mask.wide else 8
+    step = _CHUNK.get(key.device.type, _LARGE_CHUNK) * lanes
+    for begin in range(0, num, step):
+        size = min(step, num - begin)
+        first, skipped = divmod(mask.first_index + begin, lanes)
+        blocks = torch.arange(first, first + (skipped + size - 1) // lanes + 1, device=key.device)
+        yield slice(begin, begin + size), _kept(blocks, key, mask)[skipped : skipped + size]
+
+
+def _keep_runs(out: Tensor, starts: Tensor, key: Tensor, mask: Mask) -> None:
+    """Write the masks of runs of consecutive indices, one run a row of the dense bool tensor `out`."""
+    lanes = 4 if mask.wide else 8
+    columns = torch.arange(out.shape[1], device=out.device)
+    touched = torch.arange((out.shape[1] + lanes - 2) // lanes + 1, device=out.device)
+    step = max(1, _CHUNK.get(out.device.type, _LARGE_CHUNK) // len(touched))
+    for rows, start in zip(out.split(step), starts.split(step), strict=True):
+        blocks = (start // lanes).unsqueeze(1) + touched
+        kept = _kept(blocks.flatten(), key, mask).view(len(rows), -1)
+        rows.copy_(kept.gather(1, (start % lanes).unsqueeze(1) + columns))
+
+
+def _num_run_dims(shape: Sequence[int], strides: Sequence[int]) -> int:
+    """Return how many trailing dimensions are laid out in the mask as in a dense tensor."""
+    count, step = 0, 1
+    for size, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if size != 1 and stride != step:
+            break
+        count, step = count + 1, step * size
+    return count
+
+
+def _keep_small(shape: tuple[int, ...], key: Tensor, mask: Mask) -> Tensor:
+    """Return the mask with size 1 in the dimensions that share it."""
+    strides = row_major_strides(shape) if mask.index_strides is None else mask.index_strides
+    sizes = [size if stride else min(size, 1) for size, stride in zip(shape, strides, strict=True)]
+    out = torch.empty(sizes, dtype=torch.bool, device=key.device)
+    if out.numel() == 0:
+        return out
+    leading = len(sizes) - _num_run_dims(sizes, strides)
+    if leading == 0:
+        for place, keep in _kept_ranges(out.numel(), key, mask):
+            out.view(-1)[place] = keep
+        return out
+    outer = mask._replace(index_strides=tuple(strides[:leading]))
+    starts = logical_index(tuple(sizes[:leading]), outer, key.device).flatten()
+    _keep_runs(out.view(len(starts), math.prod(sizes[leading:])), starts, key, mask)
+    return out
+
+
+def keep_mask(shape: tuple[int, ...], key: Tensor | int, mask: Mask, device: torch.device) -> Tensor:
+    """Return the boolean mask, True where an element is kept; it may be expanded."""
+    return _keep_small(shape, torch.as_tensor(key, device=device), mask).expand(shape)
+
+
+def _select(x: Tensor, keep: Tensor, scale: float) -> Tensor:
+    """Return the scaled x where it is kept, and zero elsewhere.
+
+    The zeros come from an integer product of the bits, which is exact for infinities and NaN too, and vectorised on
+    the CPU, where `torch.where` takes a branch an element.
+    """
+    work = torch.promote_types(x.dtype, torch.float32)
+    scaled = x if scale == 1 else (x.to(work) * scale).to(x.dtype)
+    return (scaled.view(_BITS[x.element_size()]) * keep).view(x.dtype)
+
+
+def dropout(x: Tensor, out: Tensor, key: Tensor | int, mask: Mask) -> None:
+    """Write the masked and scaled `x` to `out`, which may be `x`."""
+    key = torch.as_tensor(key, device=x.device)
+    if mask.index_strides is None and x.is_contiguous() and out.is_contiguous():
+        source, target = x.view(-1), out.view(-1)
+        for place, keep in _kept_ranges(x.numel(), key, mask):
+            target[place] = _select(source[place], keep, mask.scale)
+    else:
+        out.copy_(_select(x, keep_mask(tuple(x.shape), key, mask, x.device), mask.scale))

@@ -73,7 +73,7 @@ def first_filters(model: nn.Module) -> Tensor | None:
 
 def _adder(name: str, sums: dict[str, Tensor]) -> Any:
     def add(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        counts = [float((output == 0).sum()), float(output.sum(dtype=torch.float64)), float(output.numel())]
+        counts = [float((output == 0).sum()), float(output.float().sum()), float(output.numel())]
         sums[name] = sums.get(name, 0) + torch.tensor(counts, dtype=torch.float64)
 
     return add

@@ -84,7 +84,7 @@ def train_run(
 
 def is_main_process() -> bool:
     """Whether this process is the one of an ``accelerate launch`` that writes and prints."""
-    from accelerate import PartialState
+    from accelerate.state import PartialState
 
     return bool(PartialState().is_main_process)
 

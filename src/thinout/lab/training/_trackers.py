@@ -68,7 +68,7 @@ def make_tracker(name: str, folder: Path) -> Tracker:
         return CsvTracker(folder / "epochs.csv")
     if name != "tensorboard":
         bad_usage("make_tracker", "name", "csv or tensorboard", repr(name))
-    from accelerate import PartialState
+    from accelerate.state import PartialState
     from accelerate.tracking import TensorBoardTracker
 
     PartialState()  # the tracker asks it for the main process

@@ -107,7 +107,9 @@ class Trainer:
 
     def evaluate(self, epoch: int) -> dict[str, float]:
         """Measure the validation part and a sample of the training part, in eval mode."""
-        train = torch.arange(min(TRAIN_SAMPLE, num_examples(self.splits.train)))
+        num_train = num_examples(self.splits.train)
+        # Evenly spaced, so that data sorted by class are sampled alike.
+        train = torch.arange(min(TRAIN_SAMPLE, num_train)) * num_train // min(TRAIN_SAMPLE, num_train)
         validation = torch.arange(num_examples(self.splits.validation))
         train_nll, _ = self._measure(self.splits.train, train)
         nll, error = self._measure(self.splits.validation, validation)
