@@ -1,0 +1,46 @@
+"""A stand-in for `torch.nn.functional.dropout`, which is how code that is compiled while the patch is on reaches us.
+
+Compilers see the functions that a program names, not the kernels behind them: a graph made from a changed kernel would
+outlive the change in the compiler's caches, in memory and on disk. A changed function they notice by themselves.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from thinout import ops
+from thinout.torch_patch._eligible import break_even, is_plain, nothing_to_do
+from thinout.torch_patch._sites import is_extreme
+from thinout.torch_patch._switch import switch
+
+_original = F.dropout
+
+
+def _is_served(x: Tensor, p: float, training: bool) -> bool:
+    if not torch.compiler.is_compiling() or not switch.active or nothing_to_do(p, training):
+        return False
+    return is_plain(x) and x.numel() >= break_even(x.requires_grad)
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Do what `torch.nn.functional.dropout` does; in compiled code, with thinout's operator."""
+    # Two ifs: TorchScript leaves out a block under is_scripting alone, and cannot compile what is in this one. The
+    # type checker is told to overlook that torch.jit does not list the function.
+    if not torch.jit.is_scripting():  # type: ignore[attr-defined]  # noqa: SIM102
+        if _is_served(input, p, training):
+            return ops.dropout(input, ops.draw_key(), p, wide=is_extreme(p), inplace=inplace)
+    return _original(input, p, training, inplace)
+
+
+def install() -> None:
+    """Put the stand-in into `torch.nn.functional`, unless somebody else has put a function of theirs there."""
+    if F.dropout is _original:
+        F.dropout = dropout
+
+
+def remove() -> None:
+    """Put the original back, unless somebody else has put a function of theirs on top of ours."""
+    if F.dropout is dropout:
+        F.dropout = _original

@@ -1,0 +1,60 @@
+"""Which calls of PyTorch's dropout thinout serves; the others are PyTorch's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from thinout.ops import _cpu
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+# Elements from which a call is served. Below, what the call costs in Python outweighs what the kernel saves. Measured
+# by benchmarks/bench_patch.py on 2 cores of an AVX-512 EPYC with torch 2.13.
+BREAK_EVEN = 1024
+BREAK_EVEN_WITH_GRAD = 4096
+# The same where there is no C++ library and masks come from torch operations.
+BREAK_EVEN_WITHOUT_LIBRARY = 1 << 16
+
+
+def break_even(grad: bool) -> int:
+    """Return the number of elements from which a call is served."""
+    if _cpu.library() is None:
+        return BREAK_EVEN_WITHOUT_LIBRARY
+    return BREAK_EVEN_WITH_GRAD if grad else BREAK_EVEN
+
+
+def is_plain(x: Tensor) -> bool:
+    """Whether a tensor is no subclass and its device, layout and dtype are the kernel's; nothing of it is computed."""
+    return type(x) in _PLAIN and x.device.type == "cpu" and x.layout is torch.strided and x.dtype in _cpu.DTYPES
+
+
+def nothing_to_do(p: float, train: bool) -> bool:
+    """Whether PyTorch returns the input itself, or raises for a bad p, at no cost."""
+    return not train or not 0 < p <= 1
+
+
+def is_traced() -> bool:
+    """Whether somebody records the operations: a compiler, or a dispatch mode."""
+    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+
+
+def reason_for_pytorch(x: Tensor, p: float, train: bool, grad: bool) -> str | None:
+    """Return why an eager call is handed to PyTorch; None where thinout serves it."""
+    if nothing_to_do(p, train):
+        return "nothing to drop"
+    if is_traced():
+        return "traced"
+    if not is_plain(x):
+        return "not a plain floating-point CPU tensor"
+    if torch._C._are_functorch_transforms_active():
+        return "inside an operator under a torch.func transform"
+    if forward_ad._current_level >= 0:
+        return "forward-mode differentiation"
+    # The memory behind these two does not hold their values.
+    if x.is_neg() or x._is_zerotensor():
+        return "lazy negation or zeros"
+    if x.numel() < break_even(grad):
+        return "small"
+    return None
