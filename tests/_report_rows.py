@@ -104,5 +104,5 @@ def _arrays(generator: np.random.Generator, skill: float, num_classes: int, num_
 def _provenance(seed: int) -> dict[str, Any]:
     return {
         "thinout": "0.1.0", "torch": "2.13.0", "python": "3.11.2", "platform": "Linux x86_64", "cpu": "a CPU",
-        "threads": 1, "revision": "0123abcdef0123abcdef", "started": f"2025-01-01T00:{seed:02d}:00+00:00",
+        "threads": 1, "revision": "0123abcdef0123abcdef+", "started": f"2025-01-01T00:{seed:02d}:00+00:00",
     }  # fmt: skip

@@ -191,6 +191,10 @@ def test_numbers_that_are_not_finite_are_null_in_json_and_a_dash_on_the_page(tmp
     assert [element.text for element in page.all("td")].count("– not measured") == len(ARMS)
 
 
+def test_a_changed_checkout_is_not_hidden(page: Page) -> None:
+    assert any(element.text == "revision 0123abcdef+" for element in page.all("span"))
+
+
 def test_failed_runs_are_listed_and_in_no_number(rows: list[Row], page: Page, tmp_path: Path) -> None:
     more = _write(tmp_path, [*rows, failed_row("p=0.5", 99)], STUDY)
     assert more.figures() == page.figures()

@@ -137,8 +137,12 @@ def _run_line(row: Row) -> list[Cell]:
         *head,
         *results,
         Cell(_when(row.provenance.get("started")), (clean(machine),) if machine else (), "text"),
-        Cell(clean(", ".join(made_with) or MISSING), (f"revision {clean(revision[:10])}",) if revision else (), "text"),
+        Cell(clean(", ".join(made_with) or MISSING), (f"revision {_short(revision)}",) if revision else (), "text"),
     ]
+
+
+def _short(revision: str) -> str:
+    return clean(revision[:10]) + ("+" if revision.endswith("+") else "")  # thinout's mark for changed files
 
 
 def _when(time: object) -> str:
