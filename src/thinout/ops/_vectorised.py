@@ -17,9 +17,9 @@ from thinout.ops._contract import Mask, row_major_strides
 from thinout.ops._reference import logical_index
 
 _WORD = 0xFFFFFFFF
-# Philox works on pairs of words here, a pair a row. A round swaps the rows, (c0, c2) to (c2, c0), rather than move them.
+# Philox works on pairs of words, a pair a row; each round swaps the rows, (c0, c2) to (c2, c0), and moves nothing.
 _MULTIPLIERS = torch.tensor([[[0xD2511F53], [0xCD9E8D57]], [[0xCD9E8D57], [0xD2511F53]]])
-_KEY_STEPS = torch.arange(10).unsqueeze(1) * torch.tensor([0xBB67AE85, 0x9E3779B9])
+_KEY_STEPS = torch.arange(10, device="cpu").unsqueeze(1) * torch.tensor([0xBB67AE85, 0x9E3779B9], device="cpu")
 # Blocks computed at once. On a CPU the temporaries then stay in a core's cache; elsewhere the cost of a launch counts.
 _CHUNK = {"cpu": 1 << 13}
 _LARGE_CHUNK = 1 << 20
@@ -35,16 +35,20 @@ def _round_keys(key: Tensor) -> Tensor:
 
 def _words(blocks: Tensor, key: Tensor, offset: int) -> Tensor:
     """Return the four words of each block of a 1-d tensor as int32, in order."""
-    multipliers = _MULTIPLIERS.to(blocks.device)
+    multipliers = _MULTIPLIERS.to(blocks.device).unbind()
     even = torch.stack((blocks & _WORD, torch.full_like(blocks, offset & _WORD)))
     odd = torch.stack((blocks >> 32, torch.full_like(blocks, offset >> 32)))
-    for number, key_words in enumerate(_round_keys(key)):
-        product = even * multipliers[number % 2]
-        even = product >> 32
-        even[0].bitwise_xor_(odd[1])
-        even[1].bitwise_xor_(odd[0])
+    (even_first, even_second), odd_rows = even.unbind(), odd.unbind()
+    product = torch.empty_like(even)
+    product_rows = product.unbind()
+    for number, key_words in enumerate(_round_keys(key).unbind()):
+        torch.mul(even, multipliers[number % 2], out=product)
+        torch.bitwise_right_shift(product, 32, out=even)
+        even_first.bitwise_xor_(odd_rows[1])
+        even_second.bitwise_xor_(odd_rows[0])
         even.bitwise_xor_(key_words).bitwise_and_(_WORD)
-        odd = product  # its upper halves are rubbish: the masks of the next rounds and the cut to 32 bits drop it
+        # The lower halves of the products are the odd words. Their upper halves are rubbish, which the masks drop.
+        odd, odd_rows, product, product_rows = product, product_rows, odd, odd_rows
     words = torch.empty((*blocks.shape, 2, 2), dtype=torch.int32, device=blocks.device)
     words[..., 0], words[..., 1] = even.t(), odd.t()
     return words.flatten()
