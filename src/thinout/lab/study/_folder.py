@@ -56,7 +56,7 @@ def held(folder: Path) -> Iterator[None]:
 def claim(folder: Path, study: Study) -> None:
     """Make a folder this study's, or raise UsageError where it holds another one."""
     path = folder / "study.json"
-    content = {"format": STUDY_FORMAT, "study": study.to_dict()}
+    content = {"format": STUDY_FORMAT} | study.to_dict()
     if not path.exists():
         write_atomically(path, json.dumps(content, indent=1, sort_keys=True).encode())
         return
@@ -152,8 +152,8 @@ def _now() -> str:
 def _named_arms(content: Any) -> Any:
     """Give the arms as a mapping from their names, so that a difference names one arm."""
     try:
-        arms = {arm["name"]: {key: arm[key] for key in arm if key != "name"} for arm in content["study"]["arms"]}
-        return content | {"study": content["study"] | {"arms": arms, "order of arms": list(arms)}}
+        arms = {arm["name"]: {key: arm[key] for key in arm if key != "name"} for arm in content["arms"]}
+        return content | {"arms": arms, "order of arms": list(arms)}
     except (KeyError, TypeError):
         return content  # not a study.json that this version wrote: compared as it stands
 
@@ -166,4 +166,4 @@ def _differences(found: Any, asked: Any, name: str = "") -> list[str]:
         return [text for key, there, here in pairs for text in _differences(there, here, key)]
     if found == asked:
         return []
-    return [f"{name.removeprefix('study.')} is {json.dumps(found)} there, not {json.dumps(asked)}"]
+    return [f"{name} is {json.dumps(found)} there, not {json.dumps(asked)}"]
