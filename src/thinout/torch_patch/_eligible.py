@@ -7,22 +7,14 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from thinout.ops import _cpu
+from thinout.torch_patch._switch import switch
 
 _PLAIN = (Tensor, torch.nn.Parameter)
-
-# Elements from which a call is served. Below, what the call costs in Python outweighs what the kernel saves. Measured
-# by benchmarks/bench_patch.py on 2 cores of an AVX-512 EPYC with torch 2.13.
-BREAK_EVEN = 1024
-BREAK_EVEN_WITH_GRAD = 4096
-# The same where there is no C++ library and masks come from torch operations.
-BREAK_EVEN_WITHOUT_LIBRARY = 1 << 16
 
 
 def break_even(grad: bool) -> int:
     """Return the number of elements from which a call is served."""
-    if _cpu.library() is None:
-        return BREAK_EVEN_WITHOUT_LIBRARY
-    return BREAK_EVEN_WITH_GRAD if grad else BREAK_EVEN
+    return switch.break_even_with_grad if grad else switch.break_even
 
 
 def is_plain(x: Tensor) -> bool:

@@ -39,14 +39,19 @@ class TorchPatch:
 
     def __init__(self) -> None:
         self._open = True
-        _enter()
+        with switch.lock:
+            _dispatcher.register()
+            switch.enter()
+            _compiled.install()
 
     def close(self) -> None:
         """End this patch; the last one that ends brings PyTorch's dropout back. Closing twice does nothing."""
         with switch.lock:
             if self._open:
                 self._open = False
-                _leave()
+                switch.leave()
+                if not switch.active:
+                    _compiled.remove()
 
     def __enter__(self) -> TorchPatch:
         return self
@@ -55,24 +60,6 @@ class TorchPatch:
         self, error: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _enter() -> None:
-    with switch.lock:
-        _dispatcher.register()
-        if switch.depth == 0:
-            switch.served.clear()
-            switch.handed_over.clear()
-            _compiled.install()
-        switch.depth += 1
-        switch.active = True
-
-
-def _leave() -> None:
-    switch.depth -= 1
-    if switch.depth == 0:
-        switch.active = False
-        _compiled.remove()
 
 
 def patch_torch() -> TorchPatch:

@@ -6,6 +6,15 @@ import os
 from collections import Counter
 from threading import Lock
 
+from thinout.ops import _cpu
+
+# Elements from which a call is served, without and with autograd. Below, what the call costs in Python outweighs what
+# the kernel saves. Measured by benchmarks/bench_patch.py on 2 cores of an AVX-512 EPYC with torch 2.13.
+BREAK_EVEN = 1024
+BREAK_EVEN_WITH_GRAD = 4096
+# The same where there is no C++ library and masks come from torch operations.
+BREAK_EVEN_WITHOUT_LIBRARY = 1 << 16
+
 
 class Switch:
     """The one state of the patch in a process: how many times it is entered, and counts since the first entry.
@@ -17,8 +26,25 @@ class Switch:
         self.lock = Lock()
         self.depth = 0
         self.active = False
+        self.break_even = BREAK_EVEN
+        self.break_even_with_grad = BREAK_EVEN_WITH_GRAD
         self.served: Counter[str] = Counter()
         self.handed_over: Counter[str] = Counter()
+
+    def enter(self) -> None:
+        """Open one more patch; the caller holds the lock."""
+        if self.depth == 0:
+            self.served.clear()
+            self.handed_over.clear()
+            if _cpu.library() is None:  # asked here, since a compiler cannot trace the answer
+                self.break_even = self.break_even_with_grad = BREAK_EVEN_WITHOUT_LIBRARY
+        self.depth += 1
+        self.active = True
+
+    def leave(self) -> None:
+        """Close one patch; the caller holds the lock."""
+        self.depth -= 1
+        self.active = self.depth > 0
 
     def count(self, counter: Counter[str], name: str) -> None:
         """Add one; a plain += would lose counts between threads."""
