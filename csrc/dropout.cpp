@@ -3,13 +3,15 @@
 
 #include "arguments.h"
 #include "flat.h"
+#include "memory.h"
 #include "parallel.h"
 
 namespace thinout {
 void run_flat(const Stream& stream, const void* x, void* y, int64_t n, int type, int64_t first, int num_threads) {
   const auto kernel = kernels().flat[type];
   const int64_t bytes = kElementBytes[type];
-  const bool bypass_cache = bypasses_cache(x, y, n, type);
+  const bool bypass_cache = bypasses_cache(x, y, n * bytes);
+  prepare_output(x, y, n * bytes);
   const int64_t lead = first % kBlockElements;  // blocks begin at multiples of 4096 in index space
   const int64_t num_blocks = (lead + n + kBlockElements - 1) / kBlockElements;
   parallel(num_blocks, n, num_threads, [&](int64_t begin, int64_t end) {

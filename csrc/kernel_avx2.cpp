@@ -14,7 +14,7 @@ struct Avx2 {
   using Limit = __m256i;
   struct Keep { alignas(32) int16_t lane[64]; };
   template <class T> using Pack = Avx2Pack<T>;
-  static constexpr int kLanes = 4, kGroup = 2, kWords = 1;
+  static constexpr int kLanes = 4, kGroup = 4, kWords = 2;
 
   static THINOUT_INLINE V set(uint32_t value) { return _mm256_set1_epi64x(value); }
   // The order of the counters is what makes the unpack instructions of `blocks` leave the blocks in memory order.

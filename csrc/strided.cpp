@@ -5,6 +5,7 @@
 //   has steps of 1
 //   else                       bits one by one
 #include "arguments.h"
+#include "memory.h"
 #include "parallel.h"
 #include "tile.h"
 
@@ -122,8 +123,10 @@ int thinout_dropout_strided(const void* x, void* y, int dtype, int ndim, const i
   if (layout.num_elements == 0) return THINOUT_OK;
   if (!x || !y) return THINOUT_BAD_POINTER;
   const Stream stream = make_stream(key, offset, threshold, wide, scale);
+  const int64_t bytes = layout.num_elements * kElementBytes[dtype];
+  prepare_output(x, y, bytes);  // dense but for odd strides, of which this covers the first part
   run_strided({kernels(), stream, static_cast<const char*>(x), static_cast<char*>(y), dtype, first_index,
-               bypasses_cache(x, y, layout.num_elements, dtype)}, layout, num_threads);
+               bypasses_cache(x, y, bytes)}, layout, num_threads);
   return THINOUT_OK;
 }
 
