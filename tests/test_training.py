@@ -318,7 +318,7 @@ def test_a_row_holds_what_the_contract_says_and_survives_the_disk(tmp_path: Path
     assert row.arrays["test_nll"].mean(dtype="float64") == pytest.approx(row.metrics["test"]["nll"], rel=1e-6)
     assert (row.arrays["test_prediction"] != row.arrays["test_label"]).mean() == row.metrics["test"]["error"]
     assert row.arrays["filters"].shape == (6, 5, 5)
-    assert [site["name"] for site in row.layers] == ["features.1", "features.4", "classifier.2", "classifier.5"]
+    assert [site["name"] for site in row.layers] == ["features.1", "features.4", "features.7", "classifier.2"]
     assert all(0 < site["zero_share"] < 1 and site["mean"] > 0 for site in row.layers)
     assert row.history[0]["validation_nll"] == pytest.approx(row.metrics["validation"]["nll"], rel=1e-6)
     assert {"torch", "python", "cpu", "threads", "revision", "started", "ended"} <= set(row.provenance)
