@@ -6,7 +6,7 @@ from thinout.lab.case import Case, Recipe
 from thinout.lab.cases._images import image_data
 from thinout.lab.models import LeNet5
 
-_SMALL = Recipe(epochs=30, patience=6)
+_SMALL = Recipe(epochs=40, patience=8)
 _FULL = Recipe(epochs=12, batch_size=128, schedule="cosine", patience=None)
 
 
