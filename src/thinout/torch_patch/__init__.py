@@ -10,11 +10,12 @@ Which calls it serves:
 * `torch.func` transforms: `torch.nn.functional.dropout`, other than inside of PyTorch's own operators.
 
 Everything else is handed to PyTorch: integers, complex, sparse, nested, other devices, tensor subclasses, forward-mode
-differentiation outside of `torch.func`, and tensors too small to gain. `torch_patched()` counts both.
+differentiation outside of `torch.func`, channels in half precision, and tensors (for channels: masks) too small to
+gain. `torch_patched()` counts both.
 
 What a served call does otherwise than PyTorch: it draws one number from the default generator, so masks for a seed are
-other masks; a dropped infinity or NaN is 0, not NaN; only the key of the mask is kept for the backward pass. A
-checkpoint that does not preserve the random state raises in place of a gradient for another mask.
+other masks; a dropped infinity or NaN is 0, not NaN (but for dropped channels); only the key of the mask is kept for
+the backward pass. A checkpoint that does not preserve the random state raises in place of a gradient for another mask.
 """
 
 from thinout.torch_patch._patch import PatchReport as PatchReport

@@ -26,20 +26,17 @@ Kernel = Callable[[Any, Tensor, float, bool], Tensor]
 
 def _eager_kernel(name: str, site: Site, original: Kernel, *, autograd: bool) -> Kernel:
     """Return the kernel of a function; `autograd` says whether it stands above autograd or below it."""
-    needs_channels = name.startswith("feature")
 
     def kernel(keys: Any, x: Tensor, p: float, train: bool) -> Tensor:
         if not switch.active:
             return original(keys, x, p, train)
         grad = autograd and x.requires_grad and torch.is_grad_enabled()
-        reason = reason_for_pytorch(x, p, train, grad)
-        if reason is None and needs_channels and x.dim() < 2:
-            reason = "no channels"  # PyTorch raises
+        reason = reason_for_pytorch(site, x, p, train, grad)
         if reason is not None:
             switch.count(switch.handed_over, reason)
             return original(keys, x, p, train)
         switch.count(switch.served, name)
-        return site(x, p, grad)
+        return site.run(x, p, grad)
 
     return kernel
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from thinout.ops import _cpu
+from thinout.torch_patch._sites import Site
 from thinout.torch_patch._switch import switch
 
 _PLAIN = (Tensor, torch.nn.Parameter)
@@ -32,7 +33,7 @@ def is_traced() -> bool:
     return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
 
 
-def reason_for_pytorch(x: Tensor, p: float, train: bool, grad: bool) -> str | None:
+def reason_for_pytorch(site: Site, x: Tensor, p: float, train: bool, grad: bool) -> str | None:
     """Return why an eager call is handed to PyTorch; None where thinout serves it."""
     if nothing_to_do(p, train):
         return "nothing to drop"
@@ -47,6 +48,7 @@ def reason_for_pytorch(x: Tensor, p: float, train: bool, grad: bool) -> str | No
     # The memory behind these two does not hold their values.
     if x.is_neg() or x._is_zerotensor():
         return "lazy negation or zeros"
-    if x.numel() < break_even(grad):
-        return "small"
-    return None
+    if site.channels and (x.dim() < 2 or x.element_size() < 4):
+        return "no channels, or channels in half precision"  # PyTorch raises; we could not scale exactly and be faster
+    entries = x.size(0) * x.size(1) if site.channels else x.numel()
+    return "small" if entries < break_even(grad) * site.cost else None

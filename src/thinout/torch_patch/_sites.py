@@ -1,21 +1,35 @@
-"""PyTorch's eight dropout functions on thinout's kernel.
-
-A function takes the input, a drop probability in (0, 1] and whether autograd records the call.
-"""
+"""PyTorch's eight dropout functions on thinout's kernel."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from thinout.ops import _backends, draw_key
 from thinout.ops._apply import Eager
-from thinout.ops._contract import Mask, quantise, row_major_strides
+from thinout.ops._contract import Mask, quantise
+from thinout.torch_patch import _channels
+from thinout.torch_patch._channels import Line
 
-Site = Callable[[Tensor, float, bool], Tensor]
+
+@dataclass(frozen=True)
+class Site:
+    """One of PyTorch's functions.
+
+    Attributes:
+        run: the function of the input, a drop probability in (0, 1], and whether autograd records the call.
+        channels: whether the mask has one entry for each sample and channel, not for each element.
+        cost: what a call costs before its first element, in calls of plain dropout.
+    """
+
+    run: Callable[[Tensor, float, bool], Tensor]
+    channels: bool = False
+    cost: int = 1
+
 
 # What SELU tends to for large negative inputs, -lambda * alpha of Klambauer et al. 2017: alpha dropout's "dropped".
 _SATURATED = -1.7580993408473766
@@ -26,87 +40,84 @@ def is_extreme(p: float) -> bool:
     return min(p, 1 - p) < 2**-8
 
 
-def _mask(p: float, *, rescale: bool = True, index_strides: tuple[int, ...] | None = None) -> Mask:
+def _mask(p: float, *, rescale: bool = True) -> Mask:
     wide = is_extreme(p)
-    return Mask(quantise(p, wide), wide=wide, rescale=rescale, index_strides=index_strides)
+    return Mask(quantise(p, wide), wide=wide, rescale=rescale)
 
 
-def _channel_strides(x: Tensor) -> tuple[int, ...]:
-    """Return the index strides of a mask that has one entry for each sample and channel."""
-    return (*row_major_strides(x.shape[:2]), *(0,) * (x.dim() - 2))
-
-
-def _drop(x: Tensor, mask: Mask, grad: bool, key: Tensor | None = None) -> Tensor:
-    key = draw_key() if key is None else key
+def _drop(x: Tensor, key: Tensor, mask: Mask, grad: bool) -> Tensor:
     if grad:
         y: Tensor = Eager.apply(x, key, mask, False, None)
         return y
     return _backends.run(x, key, mask)
 
 
-def _drop_(x: Tensor, mask: Mask, grad: bool) -> Tensor:
+def _dropout(x: Tensor, p: float, grad: bool) -> Tensor:
+    return _drop(x, draw_key(), _mask(p), grad)
+
+
+def _dropout_(x: Tensor, p: float, grad: bool) -> Tensor:
     # Some tensors must not be written to: leaves, some views, expanded and inference tensors. copy_ knows them all and
     # raises before it writes, and it records views, so it serves whatever is not plainly safe.
     if not x.is_contiguous() or x.is_inference() or (grad and (x.is_leaf or x._is_view())):
-        return x.copy_(_drop(x, mask, grad))
+        return x.copy_(_dropout(x, p, grad))
     if grad:
-        y: Tensor = Eager.apply(x, draw_key(), mask, True, None)
+        y: Tensor = Eager.apply(x, draw_key(), _mask(p), True, None)
         return y
-    _backends.run(x, draw_key(), mask, out=x)
+    _backends.run(x, draw_key(), _mask(p), out=x)
     torch.autograd.graph.increment_version(x)  # autograd cannot see what a kernel writes
     return x
 
 
-def _alpha_drop(x: Tensor, p: float, grad: bool, *, channels: bool = False) -> Tensor:
-    """Return A * (x where kept, else `_SATURATED`) + B with the A and B that keep mean 0 and variance 1."""
-    mask = _mask(p, rescale=False)
-    if mask.drops_all:  # as PyTorch: zeros
-        return _drop(x, mask, grad)
-    key, rate = draw_key(), mask.threshold / mask.steps
-    a = 1 / math.sqrt((1 - rate) * (1 + rate * _SATURATED**2))
-    b = -a * rate * _SATURATED
-    constant = x.new_full((*x.shape[:2], *(1,) * (x.dim() - 2)), b) if channels else torch.full_like(x, b)
-    kept = _backends.keep_mask(tuple(constant.shape), key, mask, x.device)
-    constant.masked_fill_(kept.logical_not_(), a * _SATURATED + b)
-    mask = mask._replace(index_strides=_channel_strides(x)) if channels else mask
-    return torch.add(constant, _drop(x, mask, grad, key), alpha=a)
+def _alpha_line(mask: Mask) -> Line:
+    """Return the line that keeps mean 0 and variance 1; all zeros where everything is dropped, as PyTorch has it."""
+    if mask.drops_all:
+        return Line(0.0)
+    rate = mask.threshold / mask.steps
+    slope = 1 / math.sqrt((1 - rate) * (1 + rate * _SATURATED**2))
+    shift = -slope * rate * _SATURATED
+    return Line(slope, shift, slope * _SATURATED + shift)
 
 
-def _dropout(x: Tensor, p: float, grad: bool) -> Tensor:
-    return _drop(x, _mask(p), grad)
-
-
-def _dropout_(x: Tensor, p: float, grad: bool) -> Tensor:
-    return _drop_(x, _mask(p), grad)
-
-
-def _feature_dropout(x: Tensor, p: float, grad: bool) -> Tensor:
-    return _drop(x, _mask(p, index_strides=_channel_strides(x)), grad)
-
-
-def _feature_dropout_(x: Tensor, p: float, grad: bool) -> Tensor:
-    return _drop_(x, _mask(p, index_strides=_channel_strides(x)), grad)
+def _alpha_dropout(x: Tensor, p: float, grad: bool) -> Tensor:
+    mask, key = _mask(p, rescale=False), draw_key()
+    line = _alpha_line(mask)
+    kept = _backends.keep_mask(tuple(x.shape), key, mask, x.device)
+    constant = torch.full_like(x, line.dropped).masked_fill_(kept, line.shift)
+    return torch.add(constant, _drop(x, key, mask, grad), alpha=line.slope)
 
 
 def _alpha_dropout_(x: Tensor, p: float, grad: bool) -> Tensor:
-    return x.copy_(_alpha_drop(x, p, grad))
+    return x.copy_(_alpha_dropout(x, p, grad))
+
+
+def _feature_dropout(x: Tensor, p: float, grad: bool) -> Tensor:
+    mask = _mask(p)
+    return _channels.drop(x, draw_key(), mask, Line(mask.scale), grad)
+
+
+def _feature_dropout_(x: Tensor, p: float, grad: bool) -> Tensor:
+    mask = _mask(p)
+    return _channels.drop_(x, mask, Line(mask.scale), grad)
 
 
 def _feature_alpha_dropout(x: Tensor, p: float, grad: bool) -> Tensor:
-    return _alpha_drop(x, p, grad, channels=True)
+    mask = _mask(p)
+    return _channels.drop(x, draw_key(), mask, _alpha_line(mask), grad)
 
 
 def _feature_alpha_dropout_(x: Tensor, p: float, grad: bool) -> Tensor:
-    return x.copy_(_alpha_drop(x, p, grad, channels=True))
+    mask = _mask(p)
+    return _channels.drop_(x, mask, _alpha_line(mask), grad)
 
 
-SITES: dict[str, Site] = {
-    "dropout": _dropout,
-    "dropout_": _dropout_,
-    "feature_dropout": _feature_dropout,
-    "feature_dropout_": _feature_dropout_,
-    "alpha_dropout": _alpha_drop,
-    "alpha_dropout_": _alpha_dropout_,
-    "feature_alpha_dropout": _feature_alpha_dropout,
-    "feature_alpha_dropout_": _feature_alpha_dropout_,
+SITES = {
+    "dropout": Site(_dropout),
+    "dropout_": Site(_dropout_),
+    "feature_dropout": Site(_feature_dropout, channels=True),
+    "feature_dropout_": Site(_feature_dropout_, channels=True),
+    "alpha_dropout": Site(_alpha_dropout, cost=2),
+    "alpha_dropout_": Site(_alpha_dropout_, cost=2),
+    "feature_alpha_dropout": Site(_feature_alpha_dropout, channels=True, cost=2),
+    "feature_alpha_dropout_": Site(_feature_alpha_dropout_, channels=True, cost=2),
 }
