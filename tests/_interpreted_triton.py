@@ -25,15 +25,21 @@ def _round_to_nearest_bfloat16() -> None:
     InterpreterBuilder.cast_impl = cast_impl
 
 
-def load() -> ModuleType:
-    """Return a copy of thinout.ops._triton that takes CPU tensors."""
-    _round_to_nearest_bfloat16()
-    spec = importlib.util.find_spec("thinout.ops._triton")
+def _copy(name: str) -> ModuleType:
+    spec = importlib.util.find_spec(name)
     module = importlib.util.module_from_spec(spec)
-    with triton.knobs.runtime.scope():
-        triton.knobs.runtime.interpret = True
-        spec.loader.exec_module(module)
+    spec.loader.exec_module(module)
     return module
 
 
-kernels = load()
+def _load() -> ModuleType:
+    """Return a copy of thinout.ops._triton that takes CPU tensors."""
+    launches = _copy("thinout.ops._triton")
+    with triton.knobs.runtime.scope():
+        triton.knobs.runtime.interpret = True
+        launches.kernels = _copy("thinout.ops._triton_kernels")
+    return launches
+
+
+_round_to_nearest_bfloat16()
+kernels = _load()

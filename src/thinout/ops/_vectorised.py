@@ -125,7 +125,7 @@ def _select(x: Tensor, keep: Tensor, scale: float) -> Tensor:
     The zeros come from an integer product of the bits, which is exact for infinities and NaN too, and vectorised on
     the CPU, where `torch.where` takes a branch an element.
     """
-    work = torch.promote_types(x.dtype, torch.float32)
+    work = torch.float64 if x.dtype == torch.float64 else torch.float32
     scaled = x if scale == 1 else (x.to(work) * scale).to(x.dtype)
     return (scaled.view(_BITS[x.element_size()]) * keep).view(x.dtype)
 
