@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
-from thinout.lab.case import Case, Recipe
+from thinout.lab.case import Case, Recipe, Run, dropout_arm
 from thinout.lab.data import Splits
 from thinout.nn import Dropout
 
@@ -50,3 +51,9 @@ def mlp(p: float) -> nn.Module:
 def tiny_case(recipe: Recipe | None = None) -> Case:
     """Return a case of all this."""
     return Case(name="tiny", model=mlp, data=tiny_splits, recipe=recipe or Recipe(epochs=3, batch_size=16))
+
+
+def run_of(p: float, seed: int = 7, **changes: object) -> Run:
+    """Return a run of the tiny case, with changes to its recipe."""
+    recipe = replace(Recipe(epochs=3, batch_size=16), **changes)  # type: ignore[arg-type]
+    return Run(case="tiny", data=None, arm=dropout_arm(p), seed=seed, recipe=recipe)

@@ -1,0 +1,166 @@
+"""The row that a run leaves, its failures, its estimate, and a training in two processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from _tiny import run_of, tiny_case, tiny_splits
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from thinout._checks import ThinoutError, UsageError
+from thinout.lab.case import Case, Recipe, Run, dropout_arm
+from thinout.lab.cases import resolve
+from thinout.lab.rows import read_row, row_path, write_row
+from thinout.lab.training import FitResult, RunSeeds, build_model, estimate_seconds, fit, train_run
+
+
+def test_a_row_holds_what_the_contract_says_and_survives_the_disk(tmp_path: Path) -> None:
+    run = Run(
+        case="lenet5-1998",
+        data=None,
+        arm=dropout_arm(0.2),
+        seed=0,
+        recipe=Recipe(epochs=1, batch_size=512, patience=None),
+    )
+    row = train_run(run)
+    assert (row.status, row.reason, row.best_epoch, row.num_epochs) == ("done", None, 1, 1)
+    assert list(row.metrics) == ["train", "validation", "test"]
+    assert all(set(values) == {"nll", "error", "ece"} for values in row.metrics.values())
+    assert row.arrays["test_nll"].shape == row.arrays["test_label"].shape == (2000,)
+    assert row.arrays["test_nll"].mean(dtype="float64") == pytest.approx(row.metrics["test"]["nll"], rel=1e-6)
+    assert (row.arrays["test_prediction"] != row.arrays["test_label"]).mean() == row.metrics["test"]["error"]
+    assert row.arrays["filters"].shape == (6, 5, 5)
+    assert [site["name"] for site in row.layers] == ["features.1", "features.4", "features.7", "classifier.2"]
+    assert all(0 < site["zero_share"] < 1 and site["mean"] > 0 for site in row.layers)
+    assert row.history[0]["validation_nll"] == pytest.approx(row.metrics["validation"]["nll"], rel=1e-6)
+    assert {"torch", "python", "cpu", "threads", "revision", "started", "ended"} <= set(row.provenance)
+    back = read_row(write_row(tmp_path, row))
+    assert back.config["recipe"]["batch_size"] == 512
+    assert back.metrics == row.metrics
+    assert row_path(tmp_path, row.arm, 0).exists()
+
+
+def test_zero_share_and_mean_are_those_of_the_activations() -> None:
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale, self.activation = nn.Parameter(torch.zeros(())), nn.ReLU()
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            pattern = torch.tensor([-1.0, 3.0, 0.0, -2.0]).expand(len(inputs), 4)
+            return self.activation(pattern)[:, :3] + self.scale
+
+    case = Case(name="fixed", model=lambda p: Fixed(), data=tiny_splits)
+    row = train_run(run_of(0.0, epochs=1), case=case)
+    assert row.layers == [{"name": "activation", "zero_share": 0.75, "mean": 0.75}]
+    assert "filters" not in row.arrays
+
+
+def test_a_loss_that_is_no_number_fails_the_run_with_its_reason() -> None:
+    row = train_run(run_of(0.0, optimizer="sgd", lr=1e30), case=tiny_case())
+    assert row.status == "failed"
+    assert re.search(r"`loss` must be finite, got .* in epoch 1, step \d+\. Lower lr", str(row.reason))
+
+
+def test_an_error_inside_of_the_model_fails_the_run_with_its_reason() -> None:
+    case = replace(tiny_case(), model=lambda p: nn.Linear(5, 3))
+    row = train_run(run_of(0.0), case=case)
+    assert (row.status, row.metrics) == ("failed", {})
+    assert str(row.reason).startswith("RuntimeError: mat1 and mat2 shapes cannot be multiplied")
+
+
+def test_a_factory_that_raises_or_returns_another_thing_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match=r"returns a torch\.nn\.Module, got 'net'"):
+        train_run(run_of(0.0), case=replace(tiny_case(), model=lambda p: "net"))  # type: ignore[arg-type,return-value]
+    with pytest.raises(UsageError, match=r"ZeroDivisionError: .*division"):
+        train_run(run_of(0.0), case=replace(tiny_case(), model=lambda p: nn.Linear(1, int(1 / p))))
+
+
+def test_a_run_counts_the_seconds_before_an_interruption_too(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    first = train_run(run_of(0.5), case=tiny_case(), checkpoint=checkpoint)
+    again = train_run(run_of(0.5), case=tiny_case(), checkpoint=checkpoint)
+    assert again.seconds >= sum(record["seconds"] for record in first.history)
+
+
+def test_a_refused_checkpoint_is_no_failed_run(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(b"no checkpoint")
+    with pytest.raises(ThinoutError, match="cannot be read"):
+        train_run(run_of(0.5), case=tiny_case(), checkpoint=checkpoint)
+
+
+def test_the_estimate_counts_all_steps_of_an_epoch() -> None:
+    class Slow(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            time.sleep(0.005)
+            return super().forward(input)
+
+    case = Case(name="slow", model=lambda p: Slow(8, 3), data=tiny_splits(num_train=400), recipe=Recipe(batch_size=8))
+    seconds = estimate_seconds(case, num_steps=5)
+    assert 50 * 0.005 <= seconds < 5.0  # 50 steps of at least 5 ms; above, a machine 20 times slower passes
+
+
+# Several processes
+
+TWO_PROCESSES = """
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+from thinout.lab.case import Recipe
+from thinout.lab.cases import resolve
+from thinout.lab.training import RunSeeds, build_model, fit
+from test_run import two_process_training
+from accelerate import PartialState
+model, result = two_process_training()
+state = PartialState()
+torch.save({"weights": model.state_dict(), "nll": result.best_nll, "processes": state.num_processes},
+           f"{sys.argv[2]}/{state.process_index}.pt")
+state.destroy_process_group()
+"""
+
+
+def two_process_training() -> tuple[nn.Module, FitResult]:
+    """Train on 199 images: the last batch of 7 splits into shares of 4 and 3."""
+    case, seeds = resolve("lenet5-1998"), RunSeeds.from_seed(0)
+    splits = case.splits(seeds.split)
+    splits = replace(
+        splits,
+        train=TensorDataset(*(tensor[:199] for tensor in splits.train.tensors)),
+        validation=TensorDataset(*(tensor[:51] for tensor in splits.validation.tensors)),
+    )
+    model = build_model(case, 0.0, seeds)
+    return model, fit(model, splits, Recipe(epochs=2, batch_size=64, optimizer="sgd", lr=0.01), seeds=seeds)
+
+
+def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(TWO_PROCESSES)
+    # `--multi_gpu` is Accelerate's word for torch's launcher; with ACCELERATE_USE_CPU the processes talk through gloo.
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command = [*launch, str(script), str(Path(__file__).parent), str(tmp_path)]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    model, result = two_process_training()
+    assert first["processes"] == 2
+    for name, value in model.state_dict().items():
+        assert torch.equal(first["weights"][name], second["weights"][name])
+        torch.testing.assert_close(first["weights"][name], value, rtol=1e-4, atol=1e-5)
+    assert first["nll"] == second["nll"] == pytest.approx(result.best_nll, rel=1e-4)
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
+    code = "import sys, thinout.lab.training, thinout.lab.cases, thinout.lab.summary; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert not {"accelerate", "matplotlib", "scipy", "torchmetrics", "tensorboard"} & set(modules.stdout.split())
