@@ -223,8 +223,13 @@ def check_functional_gradient(spec: LayerSpec) -> None:
     layer, x = spec.make(), spec.example(torch.float64)
     leaf = x.clone().requires_grad_()
     expected = torch.autograd.grad(_seeded(layer, leaf).square().sum(), leaf)[0]
-    _expect_equal(_seeded(torch.func.grad(lambda z: layer(z).square().sum()), x), expected, "torch.func.grad")
-    tangent = _seeded(lambda: torch.func.jvp(layer, (x,), (torch.ones_like(x),)))[1]
+
+    def loss(z: Tensor) -> Tensor:
+        total: Tensor = layer(z).square().sum()
+        return total
+
+    _expect_equal(_seeded(torch.func.grad(loss), x), expected, "torch.func.grad")
+    _, tangent = _seeded(torch.func.jvp, layer, (x,), (torch.ones_like(x),))
     _expect_equal(tangent, _seeded(layer, torch.ones_like(x)), "torch.func.jvp")
 
 

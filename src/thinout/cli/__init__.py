@@ -53,7 +53,7 @@ def run(arguments: list[str] | None = None) -> int:
         status = app(args=[word for word in given if word != "--debug"], standalone_mode=False, prog_name="thinout")
         return int(status or 0)
     except TyperException as error:
-        if text := str(error):  # empty where the help has just been printed, for a command without arguments
+        if text := error.format_message():  # empty where help was printed, for a command without arguments
             problem(f"{text} See thinout --help.")
         return 2
     except (typer.Abort, KeyboardInterrupt):

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from thinout._checks import bad_usage
 from thinout.cli._options import AsJson, CaseName, DataName, Settings, parse_p, parse_settings
 from thinout.cli._output import duration, err, note, out, print_json, print_table, progress_bar
-from thinout.lab.analysis import Analysis, analyse
+from thinout.lab.analysis import Analysis, ArmResult, analyse
 from thinout.lab.case import BASELINE, WEIGHT_DECAY, Arm, dropout_arm
 from thinout.lab.cases import resolve
 from thinout.lab.data import describe
 from thinout.lab.data import names as data_names
 from thinout.lab.report import ReportPaths, write_report
-from thinout.lab.rows import Row, read_rows, write_atomically
+from thinout.lab.rows import read_rows, write_atomically
 from thinout.lab.study import (
     LocalWorkers,
     Study,
@@ -34,6 +33,7 @@ from thinout.lab.study import (
     run_study,
 )
 
+Metric = Literal["nll", "error", "ece"]
 _NAMED_ARMS = {arm.name: arm for arm in (BASELINE, WEIGHT_DECAY)}
 
 
@@ -47,7 +47,7 @@ def study(
         list[str] | None, typer.Option("--arm", help="A named arm beside them: weight-decay. Repeatable.")
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each arm, paired by seed.")] = 5,
-    metric: Annotated[str, typer.Option("--metric", help="Primary metric: nll, error or ece.")] = "nll",
+    metric: Annotated[Metric, typer.Option("--metric", help="Primary metric.")] = "nll",
     settings: Settings = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Runs at a time. [default: all cores]")] = None,
     dask: Annotated[str | None, typer.Option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster.")] = None,
@@ -66,7 +66,7 @@ def study(
     place = folder or Path("runs") / _folder_name(planned)
     left = remaining(planned, place)
     workers = jobs or num_cores()
-    seconds = estimate(planned, jobs=workers, num_runs=len(left)) if left and dask is None else 0.0
+    seconds = estimate(planned, jobs=workers, num_runs=len(left)) if dask is None else None
     note(_outlook(planned, len(left), workers, seconds, dask))
     if dry_run:
         return
@@ -78,8 +78,9 @@ def study(
             executor=executor,
             progress=lambda row, done, num_runs: bar.update(task, completed=done),
         )
-    write_atomically(place / "command.json", json.dumps(["thinout", *sys.argv[1:]]).encode())
-    _conclude(place, list(outcome.rows), planned.to_dict(), as_json)
+    options = {"--data": data, "--p": p, "--arm": arm, "--seeds": seeds, "--metric": metric, "--set": settings}
+    write_atomically(place / "command.json", json.dumps(_command(case, options)).encode())
+    _conclude(place, planned.to_dict(), as_json)
     _fail_if_runs_failed(outcome)
 
 
@@ -90,7 +91,7 @@ def report(
     """Write the report of a study anew from its rows."""
     if not (folder / "study.json").is_file():
         bad_usage("report", "folder", "the folder of a study (with a study.json in it)", folder)
-    _conclude(folder, read_rows(folder), json.loads((folder / "study.json").read_text()), as_json)
+    _conclude(folder, json.loads((folder / "study.json").read_text()), as_json)
 
 
 def _arms(p: str | None, named: list[str] | None) -> list[Arm] | None:
@@ -105,24 +106,35 @@ def _arms(p: str | None, named: list[str] | None) -> list[Arm] | None:
     return list({arm.name: arm for arm in arms}.values())
 
 
+def _command(case: str, options: dict[str, Any]) -> list[str]:
+    """Return the words of the command that asks for this study again."""
+    words = ["thinout", "study", case]
+    for option, value in options.items():
+        for each in value if isinstance(value, list) else [value]:
+            words += [] if each is None else [option, str(each)]
+    return words
+
+
 def _folder_name(planned: Study) -> str:
     data_name = resolve(planned.case, planned.data).data_name
     return f"{planned.case}-{data_name}".replace(":", "-").replace(" ", "-")
 
 
-def _outlook(planned: Study, num_left: int, workers: int, seconds: float, dask: str | None) -> str:
+def _outlook(planned: Study, num_left: int, workers: int, seconds: float | None, dask: str | None) -> str:
     arms = ", ".join(arm.name for arm in planned.arms)
     runs = f"{len(planned.arms)} arms ({arms}) x {len(planned.seeds)} seeds, {num_left} runs to go"
     if dask is not None:
         return f"{runs}, on the Dask cluster at {dask}."
-    return f"{runs}, {workers} at a time: at most about {duration(seconds)}, less where training stops early."
+    time = "" if seconds is None else f": at most about {duration(seconds)}, less where training stops early"
+    return f"{runs}, {workers} at a time{time}."
 
 
 def _executor(jobs: int | None, dask: str | None) -> AbstractContextManager[Executor]:
     return LocalWorkers(jobs) if dask is None else dask_workers(dask)
 
 
-def _conclude(folder: Path, rows: list[Row], study: dict[str, Any], as_json: bool) -> None:
+def _conclude(folder: Path, study: dict[str, Any], as_json: bool) -> None:
+    rows = read_rows(folder)
     analysis = analyse(rows, metric=study["metric"], baseline=study["arms"][0]["name"])
     paths = write_report(folder, analysis, rows, study | _about(folder, study))
     if as_json:
@@ -147,14 +159,13 @@ def _print_analysis(analysis: Analysis, paths: ReportPaths) -> None:
     rows = []
     for arm in analysis.arms:
         nll, error = arm.metrics["nll"], arm.metrics["error"]
-        difference = arm.difference
         rows.append(
             (
                 arm.arm,
                 len(arm.seeds),
                 "" if nll is None else f"{nll.mean:.4f}",
                 "" if error is None else f"{100 * error.mean:.2f}",
-                "" if difference is None else f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]",
+                _difference(arm),
                 arm.verdict or "",
             )
         )
@@ -171,6 +182,15 @@ def _print_analysis(analysis: Analysis, paths: ReportPaths) -> None:
         note(sentence)
     out.print(f"\n[bold]{analysis.headline.sentence}[/bold]", soft_wrap=True)
     out.print(f"Report: {paths.html}", soft_wrap=True)
+
+
+def _difference(arm: ArmResult) -> str:
+    difference = arm.difference
+    if difference is None:
+        return ""
+    if difference.low is None or difference.high is None:
+        return f"{difference.mean:+.4f}"
+    return f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
 
 
 def _fail_if_runs_failed(outcome: StudyOutcome) -> None:

@@ -85,7 +85,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fchmod(file.fileno(), 0o644)  # mkstemp lets nobody else read
+            os.chmod(temporary, 0o644)  # mkstemp lets nobody else read
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:

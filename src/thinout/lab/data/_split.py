@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.functional import pad as pad_edges
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
 from thinout._checks import bad_type, bad_value, check_count
 from thinout.lab.data._sampling import Indices, class_counts, stratified_indices
@@ -17,25 +18,25 @@ from thinout.lab.data._types import Bytes, ImageData, Labels, bad_data, check_la
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Training, validation and test data; each item is (float32 image (C, H, W), int64 label).
+    """Training, validation and test data; each item is (input, int64 label).
 
     Args:
         train: what a model learns from.
         validation: what rates and epochs are chosen on.
         test: the official test part, for the one final comparison.
         num_classes: labels lie in [0, num_classes).
-        shape: (channels, height, width) of one image, padding included.
-        mean: mean of the training part's pixels for each channel, on the scale [0, 1], before padding.
-        std: their standard deviation.
+        shape: of one input; (channels, height, width) of an image, padding included.
+        mean: what `split` subtracted: mean of the training part's pixels for each channel, on the scale [0, 1].
+        std: what `split` divided by, their standard deviation.
     """
 
-    train: TensorDataset
-    validation: TensorDataset
-    test: TensorDataset
+    train: Dataset[tuple[Tensor, ...]]
+    validation: Dataset[tuple[Tensor, ...]]
+    test: Dataset[tuple[Tensor, ...]]
     num_classes: int
-    shape: tuple[int, int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    shape: tuple[int, ...]
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
 
 def split(data: ImageData, *, seed: int, validation: float = 0.2, pad: int = 0) -> Splits:

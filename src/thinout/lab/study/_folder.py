@@ -30,8 +30,6 @@ class StudyError(ThinoutError):
 class StudyStoppedError(StudyError):
     """A study that was interrupted from the keyboard."""
 
-    exit_status = 130
-
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
@@ -55,11 +53,17 @@ def held(folder: Path) -> Iterator[None]:
 
 def claim(folder: Path, study: Study) -> None:
     """Make a folder this study's, or raise UsageError where it holds another one."""
+    if not check_owner(folder, study):
+        content = {"format": STUDY_FORMAT} | study.to_dict()
+        write_atomically(folder / "study.json", json.dumps(content, indent=1, sort_keys=True).encode())
+
+
+def check_owner(folder: Path, study: Study) -> bool:
+    """Return whether a folder is this study's, False where it is nobody's; raise UsageError where it is another's."""
     path = folder / "study.json"
-    content = {"format": STUDY_FORMAT} | study.to_dict()
     if not path.exists():
-        write_atomically(path, json.dumps(content, indent=1, sort_keys=True).encode())
-        return
+        return False
+    content = {"format": STUDY_FORMAT} | study.to_dict()
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -71,6 +75,7 @@ def claim(folder: Path, study: Study) -> None:
             "of the study there. (A study is fixed before it runs: adding to it after a look at its result would make "
             "its p-values wrong.)"
         )
+    return True
 
 
 def finished_row(folder: Path, run: Run) -> Row | None:

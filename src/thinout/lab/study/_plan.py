@@ -14,7 +14,7 @@ from thinout._checks import ThinoutError, UsageError, bad_usage, check_choice, c
 from thinout.lab.case import Arm, Case, Recipe, Run
 from thinout.lab.cases import resolve
 from thinout.lab.data import Splits
-from thinout.lab.training import RunSeeds, build_model, estimate_seconds
+from thinout.lab.training import RunSeeds, TrainingError, build_model, estimate_seconds
 
 WORKER_START_SECONDS = 4.0
 _RECIPE_FIELDS = [field.name for field in dataclasses.fields(Recipe)]
@@ -107,8 +107,10 @@ def plan(
     return study
 
 
-def estimate(study: Study, *, jobs: int, num_runs: int | None = None) -> float:
+def estimate(study: Study, *, jobs: int, num_runs: int | None = None) -> float | None:
     """Return about how many seconds a study takes at most, from a few measured steps on one thread.
+
+    None where the steps cannot be measured, because the training fails in the first of them.
 
     It is an upper bound where a recipe stops early, and knows nothing of cores that share their memory's bandwidth.
 
@@ -118,7 +120,12 @@ def estimate(study: Study, *, jobs: int, num_runs: int | None = None) -> float:
         num_runs: runs that are left; None for all.
     """
     runs = study.runs()
-    epoch = estimate_seconds(resolve(study.case, study.data), recipe=study.recipe, num_threads=1)
+    if num_runs == 0:
+        return 0.0
+    try:
+        epoch = estimate_seconds(resolve(study.case, study.data), recipe=study.recipe, num_threads=1)
+    except TrainingError:
+        return None  # each run says for itself how it fails
     epochs = sum(run.recipe.epochs for run in runs) / len(runs)
     rounds = math.ceil((len(runs) if num_runs is None else num_runs) / jobs)
     return rounds * epochs * epoch + (WORKER_START_SECONDS if rounds else 0.0)

@@ -14,7 +14,16 @@ import torch
 from thinout._checks import ThinoutError
 from thinout.lab.case import Run
 from thinout.lab.rows import Row
-from thinout.lab.study._folder import StudyError, StudyStoppedError, claim, finished_row, held, keep, reserved
+from thinout.lab.study._folder import (
+    StudyError,
+    StudyStoppedError,
+    check_owner,
+    claim,
+    finished_row,
+    held,
+    keep,
+    reserved,
+)
 from thinout.lab.study._plan import Study
 from thinout.lab.study._workers import LocalWorkers
 from thinout.lab.training import train_run
@@ -91,8 +100,10 @@ def remaining(study: Study, folder: Path | str) -> list[Run]:
     """Return the runs that the next command would make.
 
     Raises:
+        UsageError: the folder holds another study.
         RowError: a row in the folder is damaged, or another study's.
     """
+    check_owner(Path(folder), study)
     return [run for run in study.runs() if finished_row(Path(folder), run) is None]
 
 
