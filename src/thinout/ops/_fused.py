@@ -87,10 +87,11 @@ def _save(ctx: Any, key: Tensor, *inputs: Tensor) -> None:
 
 def _saved(ctx: Any) -> tuple[Tensor, ...]:
     """Return the key and the inputs, after making sure that a checkpoint has recomputed the same key."""
-    key: Tensor = ctx.saved_tensors[0]
+    saved: tuple[Tensor, ...] = ctx.saved_tensors  # asked for once: a checkpoint hands each tensor out one time
+    key = saved[0]
     if key is not ctx.key and not torch.equal(key, ctx.key):
         raise RuntimeError(_apply._OTHER_KEY)
-    return tuple(ctx.saved_tensors)
+    return saved
 
 
 class DropoutAdd(torch.autograd.Function):
