@@ -114,7 +114,7 @@ def test_every_backend_equals_the_reference(shape, p, key, offset, first_index, 
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_values_are_the_input_times_the_float32_scale_rounded_once(dtype):
+def test_values_are_scaled_in_float32_and_rounded_once(dtype):
     x = torch.randn(4096, dtype=torch.float64).to(dtype)
     for p in (0.1, 0.5, 0.9):
         threshold = round(p * 65536)
