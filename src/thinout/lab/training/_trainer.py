@@ -27,7 +27,7 @@ Progress = Callable[[int, int, int, Mapping[str, float]], None]
 """Called as ``progress(epoch, step, num_steps, metrics)``: after each step with ``train_loss``, and after each epoch
 (step = num_steps) with its whole record."""
 
-TRAIN_SAMPLE = 512
+TRAIN_SAMPLE = 256
 """Training examples on which the clean NLL of an epoch is measured; all of them are measured once, at the end."""
 
 
@@ -89,7 +89,7 @@ class Trainer:
         for step, (batch, (inputs, labels)) in enumerate(batches):
             self._set_learning_rate((epoch - 1) * self.num_steps + step)
             loss = self._loss(inputs, labels, len(batch))
-            self.optimizer.zero_grad()
+            self.model.zero_grad()  # the optimiser's, as Accelerate wraps it, inspects its signature at every step
             accelerator.backward(loss)
             if recipe.clip_value is not None:
                 accelerator.clip_grad_value_(parameters, recipe.clip_value)
