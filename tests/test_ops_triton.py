@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.compiler import compile as compile_kernel
+from triton.runtime import driver
 
 from thinout.ops import _reference, _triton
 from thinout.ops import _triton_kernels as kernels
@@ -193,3 +194,66 @@ def test_mask_compiles(kernel):
     types = {"out_ptr": "*i8", **(layout if kernel == "strided_kernel" else {})}
     constants = {"x_ptr": None, "WIDE": True, "BLOCK": 256, **({"NUM_DIMS": 2} if kernel == "strided_kernel" else {})}
     assert machine_code(getattr(kernels, kernel), "sm_90", types, constants)
+
+
+class _Driver:
+    """A GPU that only says what it is, so that launches compile as for it."""
+
+    def get_current_target(self):
+        return TARGETS["sm_90"]
+
+    def get_current_device(self):
+        return 99  # not the number of a real one, whose kernels would be these
+
+    def get_current_stream(self, device):
+        return 0
+
+
+class _CompileOnly:
+    """The kernels, of which a launch stops before it runs."""
+
+    def __init__(self):
+        self.compiled = []
+
+    def __getattr__(self, name):
+        return self._Kernel(name, self.compiled)
+
+    class _Kernel:
+        def __init__(self, name, compiled):
+            self.name, self.compiled = name, compiled
+
+        def __getitem__(self, grid):
+            def launch(*arguments, **options):
+                kernel = getattr(kernels, self.name).warmup(*arguments, grid=grid, **options)
+                self.compiled.append((self.name, kernel.asm["ptx"]))
+
+            return launch
+
+
+@pytest.fixture
+def compile_only(monkeypatch):
+    launches = _CompileOnly()
+    monkeypatch.setattr(_triton, "kernels", launches)
+    monkeypatch.setattr(driver, "_active", _Driver())
+    return launches
+
+
+@pytest.mark.parametrize(("num", "first_index"), [(1, 1), (16, 0), (5_003, 3)])
+def test_launches_compile_whatever_triton_specialises(compile_only, num, first_index):
+    """A size or an index of 1 is a constant to the compiler, one divisible by 16 carries that with it."""
+    x, mask = torch.randn(num), Mask(30_000, 1, first_index=first_index)
+    _triton.dropout(x, torch.empty_like(x), 1, mask)
+    _triton.dropout_add(x, x, torch.empty_like(x), 1, mask)
+    _triton.bias_act_dropout(x.unsqueeze(1), x[:1], torch.empty_like(x), 1, mask, "gelu", grad=x)
+    rows = torch.randn(num, 3).t()
+    _triton.dropout(rows, torch.empty_like(rows), 1, mask)
+    _triton.keep_mask((num, 3), 1, mask._replace(index_strides=(1, 0)), CPU)
+    assert len(compile_only.compiled) == 5
+    assert all(".entry " + name in code for name, code in compile_only.compiled)
+
+
+def test_new_keys_rates_and_offsets_compile_nothing(compile_only):
+    x = torch.randn(100)
+    for key, offset, threshold in ((2**40, 0, 16), (-(2**50), 1, 1), (2**62 + 1, 2**40, 60_000)):
+        _triton.dropout(x, torch.empty_like(x), key, Mask(threshold, offset))
+    assert len({code for _, code in compile_only.compiled}) == 1
