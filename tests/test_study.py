@@ -260,7 +260,7 @@ def test_a_case_that_cannot_work_is_refused_before_anything_is_trained(monkeypat
         ({"recipe": {"epoch": 3}}, r"`recipe` must be made of epochs, .* got 'epoch'"),
         ({"recipe": {"lr": math.nan}}, r"`lr` must be a positive number, got nan"),
         ({"arms": [Arm(name="a", recipe={"epochs": "many"})]}, r"`epochs` must be a whole number"),
-        ({"metric": "accuracy"}, r"`metric` must be one of ece, error, nll"),
+        ({"metric": "accuracy"}, r"`metric` must be one of nll, error, ece"),
         ({"data": "mnist"}, r"`data` must be left out"),
     ],
 )

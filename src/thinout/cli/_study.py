@@ -7,7 +7,7 @@ import shlex
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from thinout._checks import bad_usage
 from thinout.cli._options import AsJson, CaseName, DataName, Settings, parse_p, parse_settings
 from thinout.cli._output import duration, err, note, out, print_json, print_table, progress_bar
 from thinout.lab.analysis import Analysis, ArmResult, analyse
-from thinout.lab.case import BASELINE, WEIGHT_DECAY, Arm, dropout_arm
+from thinout.lab.case import BASELINE, WEIGHT_DECAY, Arm, Metric, dropout_arm
 from thinout.lab.cases import resolve
 from thinout.lab.data import describe
 from thinout.lab.data import names as data_names
@@ -33,7 +33,6 @@ from thinout.lab.study import (
     run_study,
 )
 
-Metric = Literal["nll", "error", "ece"]
 _NAMED_ARMS = {arm.name: arm for arm in (BASELINE, WEIGHT_DECAY)}
 
 
@@ -47,7 +46,7 @@ def study(
         list[str] | None, typer.Option("--arm", help="A named arm beside them: weight-decay. Repeatable.")
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each arm, paired by seed.")] = 5,
-    metric: Annotated[Metric, typer.Option("--metric", help="Primary metric.")] = "nll",
+    metric: Annotated[Metric | None, typer.Option("--metric", help="Primary metric. [default: the case's]")] = None,
     settings: Settings = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Runs at a time. [default: all cores]")] = None,
     dask: Annotated[str | None, typer.Option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster.")] = None,

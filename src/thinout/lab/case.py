@@ -14,6 +14,7 @@ from thinout.lab.data import Splits
 
 Optimizer = Literal["adam", "sgd"]
 Schedule = Literal["constant", "cosine", "linear", "step"]
+Metric = Literal["nll", "error", "ece"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +116,7 @@ class Case:
         recipe: how it is trained.
         data_name: how reports call the data.
         title: one line for a reader.
+        metric: the primary metric, the one that gets verdicts: ``"nll"``, ``"error"`` or ``"ece"``.
         arms: the treatments compared; the first is the baseline.
 
     Example:
@@ -136,6 +138,7 @@ class Case:
     recipe: Recipe = field(default_factory=Recipe)
     data_name: str = "own data"
     title: str = ""
+    metric: Metric = "nll"
     arms: tuple[Arm, ...] = (BASELINE, dropout_arm(0.2), dropout_arm(1 / 3), dropout_arm(0.5))
 
     def splits(self, seed: int) -> Splits:

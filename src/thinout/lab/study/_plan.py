@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thinout._checks import ThinoutError, UsageError, bad_usage, check_choice, check_count
+from thinout._checks import ThinoutError, UsageError, bad_usage, check_count
 from thinout.lab.case import Arm, Case, Recipe, Run
 from thinout.lab.cases import resolve
 from thinout.lab.data import Splits
@@ -67,7 +67,7 @@ def plan(
     arms: Sequence[Arm] | None = None,
     seeds: int | Sequence[int] = 5,
     recipe: Mapping[str, Any] | None = None,
-    metric: str = "nll",
+    metric: str | None = None,
 ) -> Study:
     """Return a study of a case, after everything that can be wrong with it has been looked at.
 
@@ -79,7 +79,7 @@ def plan(
         arms: the treatments, the baseline first; None for the case's own.
         seeds: how many (0, 1, 2, ...), or which.
         recipe: fields of the case's recipe to override.
-        metric: primary metric: ``"nll"``, ``"error"`` or ``"ece"``.
+        metric: primary metric: ``"nll"``, ``"error"`` or ``"ece"``; None for the case's own.
 
     Raises:
         UsageError: the case, its model, its data, an arm, a recipe field or the seeds cannot be used.
@@ -91,14 +91,13 @@ def plan(
         (8, 'none', 3)
     """
     resolved = resolve(case, data)
-    check_choice("plan", "metric", metric, ("nll", "error", "ece"))
     study = Study(
         case=case,
         data=data,
         arms=_checked_arms(resolved.arms if arms is None else tuple(arms)),
         seeds=_checked_seeds(seeds),
         recipe=_overridden(resolved.recipe, recipe or {}),
-        metric=metric,
+        metric=_checked_metric(metric or resolved.metric),
     )
     study.runs()  # builds every arm's recipe
     for arm in study.arms:
@@ -129,6 +128,12 @@ def estimate(study: Study, *, jobs: int, num_runs: int | None = None) -> float |
     epochs = sum(run.recipe.epochs for run in runs) / len(runs)
     rounds = math.ceil((len(runs) if num_runs is None else num_runs) / jobs)
     return rounds * epochs * epoch + (WORKER_START_SECONDS if rounds else 0.0)
+
+
+def _checked_metric(metric: str) -> str:
+    if metric not in ("nll", "error", "ece"):
+        bad_usage("plan", "metric", "one of nll, error, ece", repr(metric))
+    return metric
 
 
 def _checked_arms(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
