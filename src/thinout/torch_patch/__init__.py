@@ -9,9 +9,8 @@ Which calls it serves:
   inside of PyTorch's own operators (attention, recurrent nets), feature and alpha dropout stay PyTorch's there;
 * `torch.func` transforms: `torch.nn.functional.dropout`, other than inside of PyTorch's own operators.
 
-Everything else is handed to PyTorch: integers, complex, sparse, nested, other devices, tensor subclasses, forward-mode
-differentiation outside of `torch.func`, channels in half precision, and tensors (for channels: masks) too small to
-gain. `torch_patched()` counts both.
+Everything else is handed to PyTorch: integers, complex, sparse, nested, other devices, tensor subclasses, channels in
+half precision, and tensors (for channels: masks) too small to gain. `torch_patched()` counts both.
 
 What a served call does otherwise than PyTorch: it draws one number from the default generator, so masks for a seed are
 other masks; a dropped infinity or NaN is 0, not NaN (but for dropped channels); only the key of the mask is kept for

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from thinout.ops import _backends, draw_key
 from thinout.ops._contract import Mask
@@ -21,6 +22,11 @@ class Line(NamedTuple):
     slope: float
     shift: float = 0.0
     dropped: float = 0.0
+
+
+def is_forward_mode() -> bool:
+    """Whether tensors may carry tangents (`torch.autograd.forward_ad`)."""
+    return forward_ad._current_level >= 0
 
 
 def _spread(x: Tensor, key: Tensor, mask: Mask) -> Tensor:
@@ -59,7 +65,7 @@ class _Channels(torch.autograd.Function):
 
 def drop(x: Tensor, key: Tensor, mask: Mask, line: Line, grad: bool) -> Tensor:
     """Return the line on x where the channel is kept."""
-    if grad:
+    if grad and not is_forward_mode():
         y: Tensor = _Channels.apply(x, key, mask, line, False)
         return y
     return _compute(x, key, mask, line, False)
@@ -69,7 +75,9 @@ def drop_(x: Tensor, mask: Mask, line: Line, grad: bool) -> Tensor:
     """Write the line to x itself."""
     if not grad:
         return _compute(x, draw_key(), mask, line, True)
-    if x.is_leaf or x._is_view():  # copy_ knows which of these must not be written to, and records views
+    if (
+        x.is_leaf or x._is_view() or is_forward_mode()
+    ):  # copy_ knows which of these must not be written to, and records views
         return x.copy_(drop(x, draw_key(), mask, line, grad))
     y: Tensor = _Channels.apply(x, draw_key(), mask, line, True)
     return y

@@ -16,6 +16,7 @@ from thinout.torch_patch._sites import is_extreme
 from thinout.torch_patch._switch import switch
 
 _original = F.dropout
+_is_scripting = torch.jit.is_scripting  # type: ignore[attr-defined]  # torch.jit does not list it
 
 
 def _is_served(x: Tensor, p: float, training: bool) -> bool:
@@ -26,9 +27,8 @@ def _is_served(x: Tensor, p: float, training: bool) -> bool:
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Do what `torch.nn.functional.dropout` does; in compiled code, with thinout's operator."""
-    # Two ifs: TorchScript leaves out a block under is_scripting alone, and cannot compile what is in this one. The
-    # type checker is told to overlook that torch.jit does not list the function.
-    if not torch.jit.is_scripting():  # type: ignore[attr-defined]  # noqa: SIM102
+    # Two ifs: TorchScript leaves out a block under is_scripting alone, and cannot compile what is in this one.
+    if not _is_scripting():  # noqa: SIM102
         if _is_served(input, p, training):
             return ops.dropout(input, ops.draw_key(), p, wide=is_extreme(p), inplace=inplace)
     return _original(input, p, training, inplace)

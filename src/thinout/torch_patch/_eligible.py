@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from thinout.ops import _cpu
 from thinout.torch_patch._sites import Site
@@ -43,8 +42,6 @@ def reason_for_pytorch(site: Site, x: Tensor, p: float, train: bool, grad: bool)
         return "not a plain floating-point CPU tensor"
     if torch._C._are_functorch_transforms_active():
         return "inside an operator under a torch.func transform"
-    if forward_ad._current_level >= 0:
-        return "forward-mode differentiation"
     # The memory behind these two does not hold their values.
     if x.is_neg() or x._is_zerotensor():
         return "lazy negation or zeros"

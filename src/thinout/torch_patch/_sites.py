@@ -13,7 +13,7 @@ from thinout.ops import _backends, draw_key
 from thinout.ops._apply import Eager
 from thinout.ops._contract import Mask, quantise
 from thinout.torch_patch import _channels
-from thinout.torch_patch._channels import Line
+from thinout.torch_patch._channels import Line, is_forward_mode
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ def _mask(p: float, *, rescale: bool = True) -> Mask:
 
 
 def _drop(x: Tensor, key: Tensor, mask: Mask, grad: bool) -> Tensor:
+    if is_forward_mode():  # torch's product carries tangents, a kernel does not
+        return x * _backends.run(torch.ones_like(x), key, mask)
     if grad:
         y: Tensor = Eager.apply(x, key, mask, False, None)
         return y
@@ -59,7 +61,8 @@ def _dropout(x: Tensor, p: float, grad: bool) -> Tensor:
 def _dropout_(x: Tensor, p: float, grad: bool) -> Tensor:
     # Some tensors must not be written to: leaves, some views, expanded and inference tensors. copy_ knows them all and
     # raises before it writes, and it records views, so it serves whatever is not plainly safe.
-    if not x.is_contiguous() or x.is_inference() or (grad and (x.is_leaf or x._is_view())):
+    unsafe = not x.is_contiguous() or x.is_inference() or (grad and (x.is_leaf or x._is_view()))
+    if unsafe or is_forward_mode():
         return x.copy_(_dropout(x, p, grad))
     if grad:
         y: Tensor = Eager.apply(x, draw_key(), _mask(p), True, None)
