@@ -52,7 +52,7 @@ def test_mask_bits_equal_the_reference(data, geometry, key):
 def test_values_and_strides_equal_the_reference(data, geometry, key, dtype, random):
     shape, where = geometry
     mask = data.draw(masks(*where))
-    order = random.sample(range(len(shape)), len(shape))
+    order = sorted(range(len(shape))) if random.random() < 0.5 else random.sample(range(len(shape)), len(shape))
     x = torch.randn([shape[dim] for dim in order]).to(dtype)
     x = x.permute([order.index(dim) for dim in range(len(shape))])
     expected = _reference.dropout(x, torch.tensor(key), mask)
@@ -74,6 +74,26 @@ def test_pieces_join_without_a_seam(first_index, wide):
     rows = mask._replace(index_strides=(1_000_003, 1))
     expected = _reference.keep_mask((3, num // 4), torch.tensor(-7), rows, CPU)
     assert torch.equal(_vectorised.keep_mask((3, num // 4), -7, rows, CPU), expected)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dense_values_equal_the_reference(dtype, wide):
+    x = torch.randn(1_003).to(dtype)
+    mask = Mask(20_000, 1, wide, True, 5)
+    out = torch.full_like(x, float("nan"))
+    _vectorised.dropout(x, out, 6, mask)
+    assert torch.equal(out, _reference.dropout(x, torch.tensor(6), mask))
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_eight_bit_floats_round_from_float32(wide):
+    x = torch.randn(1_003).to(torch.float8_e4m3fn)
+    mask = Mask(1 << 31 if wide else 1 << 15, wide=wide)
+    out = torch.empty_like(x)
+    _vectorised.dropout(x, out, 6, mask)
+    keep = _reference.keep_mask((1_003,), torch.tensor(6), mask, CPU)
+    assert torch.equal(out.float(), torch.where(keep, (x.float() * 2).to(x.dtype).float(), 0))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

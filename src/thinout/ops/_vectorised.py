@@ -49,18 +49,18 @@ def _words(blocks: Tensor, key: Tensor, offset: int) -> Tensor:
         even.bitwise_xor_(key_words).bitwise_and_(_WORD)
         # The lower halves of the products are the odd words. Their upper halves are rubbish, which the masks drop.
         odd, odd_rows, product, product_rows = product, product_rows, odd, odd_rows
-    words = torch.empty((*blocks.shape, 2, 2), dtype=torch.int32, device=blocks.device)
-    words[..., 0], words[..., 1] = even.t(), odd.t()
-    return words.flatten()
+    pairs = (odd << 32).bitwise_or_(even)  # little-endian: an even word, then an odd one
+    return torch.stack(pairs.unbind(), dim=-1).view(torch.int32).flatten()
 
 
 def _kept(blocks: Tensor, key: Tensor, mask: Mask) -> Tensor:
-    """Return whether each lane of the blocks of a 1-d tensor is kept, in order."""
+    """Return 1 for each lane of the blocks of a 1-d tensor that is kept, 0 for the others, in order, as integers."""
     words = _words(blocks, key, mask.offset)
     # Signed comparisons: a narrow lane with its top bit flipped, read as unsigned, is the signed lane plus 2**15.
+    # In place, since the CPU compares four times as fast into the type compared as into bool.
     if mask.wide:
-        return (words ^ -(1 << 31)) >= mask.threshold - (1 << 31)
-    return words.view(torch.int16) >= mask.threshold - (1 << 15)
+        return words.bitwise_xor_(-(1 << 31)).ge_(mask.threshold - (1 << 31))
+    return words.view(torch.int16).ge_(mask.threshold - (1 << 15))
 
 
 def _kept_ranges(num: int, key: Tensor, mask: Mask) -> Iterator[tuple[slice, Tensor]]:
@@ -127,7 +127,8 @@ def _select(x: Tensor, keep: Tensor, scale: float) -> Tensor:
     """
     work = torch.float64 if x.dtype == torch.float64 else torch.float32
     scaled = x if scale == 1 else (x.to(work) * scale).to(x.dtype)
-    return (scaled.view(_BITS[x.element_size()]) * keep).view(x.dtype)
+    integers = _BITS[x.element_size()]
+    return (scaled.view(integers) * keep.to(integers)).view(x.dtype)
 
 
 def dropout(x: Tensor, out: Tensor, key: Tensor | int, mask: Mask) -> None:
