@@ -42,23 +42,28 @@ class Block(nn.Module):
         )
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Return what the heads read."""
         if self.fused:
             return F.scaled_dot_product_attention(q, k, v, dropout_p=0.1)
         weights = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(-1)
         return F.dropout(weights, 0.1) @ v
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output, shaped as its input."""
         heads = self.project(self.first(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         x = x + F.dropout(self.merge(self.attend(*heads).transpose(1, 2).flatten(2)), 0.1)
         return x + self.feed(self.second(x))
 
 
 class Recurrent(nn.Module):
+    """A recurrent net that returns its output alone."""
+
     def __init__(self) -> None:
         super().__init__()
         self.net = nn.LSTM(256, 512, num_layers=2, dropout=0.5, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the output of every time step."""
         return self.net(x)[0]
 
 
