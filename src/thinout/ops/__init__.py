@@ -107,7 +107,7 @@ def dropout(
 ) -> Tensor:
     r"""Drop elements of `x` by the mask of a key, and scale the rest so that the mean holds.
 
-    .. math:: y_i = \begin{cases} x_i / (1 - p) & \text{if element } i \text{ is kept} \\ 0 & \text{else} \end{cases}
+    .. math:: y_i = x_i / (1 - p) \text{ if element } i \text{ is kept}, \quad y_i = 0 \text{ otherwise}
 
     Element `i` in row-major order is kept iff ``(lane ^ 0x8000) >= round(p * 2**16)``, where ``lane`` is 16-bit lane
     ``i % 8`` of the Philox4x32-10 block with counter ``(i // 8, offset)`` under the key. A dropped element is 0
