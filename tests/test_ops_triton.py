@@ -17,7 +17,8 @@ from triton.compiler import ASTSource
 from triton.compiler import compile as compile_kernel
 from triton.runtime import driver
 
-from thinout.ops import _reference, _triton
+from thinout import ops
+from thinout.ops import _backends, _reference, _triton
 from thinout.ops import _triton_kernels as kernels
 from thinout.ops._contract import Mask, Shard, locate
 
@@ -122,6 +123,15 @@ def test_bias_act_dropout_equals_the_three_operations(dtype, activation):
     unit = torch.finfo(dtype).eps if activation == "gelu" else 0
     torch.testing.assert_close(out, expected, rtol=2 * unit, atol=4 * unit)
     torch.testing.assert_close(x_grad, expected_grad.to(dtype), rtol=2 * unit, atol=4 * unit)
+
+
+def test_the_public_functions_reach_the_kernels(monkeypatch):
+    monkeypatch.setattr(_backends, "_triton", lambda: interpreted)
+    how = {"key": 3, "p": 0.3, "noise_shape": (None, 1), "first_index": 5}
+    x = torch.randn(30, 7)
+    assert torch.equal(ops.dropout(x, **how, backend="triton"), ops.dropout(x, **how, backend="reference"))
+    mask = ops.dropout_mask((30, 7), **how, backend="triton")
+    assert torch.equal(mask, ops.dropout_mask((30, 7), **how, backend="reference"))
 
 
 TARGETS = {

@@ -47,6 +47,13 @@ def select(x: Tensor) -> str:
     return "triton" if x.is_cuda and _triton() else "torch"
 
 
+def _select_mask(device: torch.device) -> str:
+    """Return the name of the fastest backend for a mask on a device."""
+    if device.type == "cpu":
+        return "cpu" if _cpu.library() else "torch"
+    return "triton" if device.type == "cuda" and _triton() else "torch"
+
+
 def _checked(backend: str) -> str:
     if backend not in _NAMES:
         bad_value("dropout", "backend", "one of " + ", ".join(_NAMES), repr(backend))
@@ -83,14 +90,16 @@ def keep_mask(
     if mask.drops_all or mask.threshold == 0:
         return torch.full(shape, not mask.drops_all, device=device)
     result = torch.empty(shape, dtype=torch.bool, device=device)
-    match (backend and _checked(backend)) or ("cpu" if device.type == "cpu" and _cpu.library() else "torch"):
+    match (backend and _checked(backend)) or _select_mask(device):
         case "cpu":
             threshold, offset, wide, _, first_index, strides = mask
             _cpu.mask(
                 result, key=int(key), offset=offset, threshold=threshold, wide=wide,
                 first_index=first_index, index_strides=strides,
             )  # fmt: skip
-        case "torch" | "triton":
+        case "triton":
+            return _triton().keep_mask(shape, key, mask, device)  # type: ignore[union-attr, no-any-return]  # as above
+        case "torch":
             result.copy_(_vectorised.keep_mask(shape, key, mask, device))
         case _:
             result.copy_(_reference.keep_mask(shape, key, mask, device))
