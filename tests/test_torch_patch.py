@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from thinout.torch_patch import patch_torch, torch_patched
 
-LARGE = (64, 128, 2)  # above the break-even of every function: 8,192 channels
+LARGE = (64, 256, 2)  # above the break-even of every function: 16,384 channels
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_dropout_gives_the_bits_of_the_mask_contract(p: float, dtype: torch.dtyp
 
 
 def test_manual_seed_governs_and_no_two_calls_share_a_mask(patched: None) -> None:
-    """Two calls agree by chance with probability 2**-16384."""
+    """Two calls agree by chance with probability 2**-32768."""
     x = torch.ones(LARGE)
     torch.manual_seed(0)
     first = [F.dropout(x), F.dropout(x)]
@@ -164,7 +164,7 @@ def test_alpha_dropout_of_everything_is_zeros_as_in_pytorch(patched: None) -> No
 
 @pytest.mark.parametrize("name", ["feature_dropout", "feature_alpha_dropout"])
 def test_channels_live_or_die_whole(name: str, patched: None) -> None:
-    """The rate misses 0.25 by 0.05 with probability below 1e-23 (8,192 channels, Hoeffding)."""
+    """The rate misses 0.25 by 0.05 with probability below 1e-23 (16,384 channels, Hoeffding)."""
     y = getattr(torch, name)(torch.rand(*LARGE, 3), 0.25, True).flatten(2)
     dead = (y == y[..., :1]).all(-1)
     assert torch.equal(dead, (y[..., 0] == y[..., 1]))

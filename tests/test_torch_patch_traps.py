@@ -223,6 +223,23 @@ class TestCompiled:
             assert out.split() == ["True", "True"]
 
 
+def test_first_compilation_of_a_process_may_be_under_the_patch() -> None:
+    out = run_python(
+        """
+import torch, torch.nn.functional as F
+from thinout.torch_patch import patch_torch
+codes = []
+def backend(graph, _):
+    codes.append(graph.code)
+    return graph
+with patch_torch():
+    torch.compile(lambda t: F.dropout(t, 0.5), backend=backend, fullgraph=True)(torch.ones(8192))
+print("thinout.dropout" in codes[0])
+"""
+    )
+    assert out == "True\n"
+
+
 _CACHED = """
 import contextlib, torch, torch.nn.functional as F
 from thinout.torch_patch import patch_torch

@@ -6,6 +6,8 @@ outlive the change in the compiler's caches, in memory and on disk. A changed fu
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -34,8 +36,17 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     return _original(input, p, training, inplace)
 
 
+@functools.cache
+def _let_dynamo_learn_names() -> None:
+    """Have Dynamo look up, once, which functions are PyTorch's; looked up later, ours would pass for one of them."""
+    from torch._dynamo import trace_rules  # slow to import, hence only when a patch opens
+
+    trace_rules.get_torch_obj_rule_map()
+
+
 def install() -> None:
     """Put the stand-in into `torch.nn.functional`, unless somebody else has put a function of theirs there."""
+    _let_dynamo_learn_names()
     if F.dropout is _original:
         F.dropout = dropout
 

@@ -11,7 +11,7 @@ from thinout.ops import _cpu
 # Elements from which a call is served, without and with autograd. Below, what the call costs in Python outweighs what
 # the kernel saves. Measured by benchmarks/bench_patch.py on 2 cores of an AVX-512 EPYC with torch 2.13.
 BREAK_EVEN = 1024
-BREAK_EVEN_WITH_GRAD = 4096
+BREAK_EVEN_WITH_GRAD = 6144
 # The same where there is no C++ library and masks come from torch operations.
 BREAK_EVEN_WITHOUT_LIBRARY = 1 << 16
 
