@@ -3,6 +3,8 @@
 
 #include "stream.h"
 
+#define THINOUT_INLINE inline __attribute__((always_inline))
+
 namespace thinout {
 
 enum Activation { kNone, kRelu, kGelu, kNumActivations };
@@ -16,6 +18,9 @@ struct Kernels {
   void (*select[kNumTypes])(const uint64_t* bits, const void* x, void* y, int64_t n, double scale, bool bypass_cache);
   // bits[w] = the decisions of the 64 elements from mask index 64 * words[w] on.
   void (*bits)(const Stream&, const uint64_t* words, int64_t num_words, uint64_t* bits);
+  // Fused forms of the four dtypes, see fused.h; `in` is x, residual; x, bias; grad, x, bias.
+  using Fused = void (*)(const Stream&, const void* const* in, void* y, int64_t n, uint64_t first, int activation);
+  Fused dropout_add[kMask], bias_act[kMask], bias_act_backward[kMask];
 };
 
 // Null where the compiler could not build the form; a caller asks `isa.cpp`, which also asks the processor.

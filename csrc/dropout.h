@@ -62,6 +62,25 @@ THINOUT_API int thinout_mask_strided(uint8_t* mask, int ndim, const int64_t* siz
                                      const int64_t* index_strides, int64_t first_index, uint64_t key, uint64_t offset,
                                      uint64_t threshold, int wide, int num_threads);
 
+/* y = dropout(x) + residual, contiguous; x == y or residual == y is allowed. */
+THINOUT_API int thinout_dropout_add(const void* x, const void* residual, void* y, int64_t n, int dtype,
+                                    int64_t first_index, uint64_t key, uint64_t offset, uint64_t threshold, int wide,
+                                    double scale, int num_threads);
+
+/* y = dropout(activation(x + bias)) for row-major x of rows x cols and bias of cols; x == y is allowed. GELU is the erf
+ * form. The backward gives the gradient of x from that of y, computing mask and activation again; grad_y == grad_x is
+ * allowed, and the gradient of bias is its sum over the rows. */
+enum thinout_activation { THINOUT_NONE = 0, THINOUT_RELU = 1, THINOUT_GELU = 2 };
+
+THINOUT_API int thinout_bias_act_dropout(const void* x, const void* bias, void* y, int64_t rows, int64_t cols,
+                                         int dtype, int activation, int64_t first_index, uint64_t key, uint64_t offset,
+                                         uint64_t threshold, int wide, double scale, int num_threads);
+
+THINOUT_API int thinout_bias_act_dropout_backward(const void* grad_y, const void* x, const void* bias, void* grad_x,
+                                                  int64_t rows, int64_t cols, int dtype, int activation,
+                                                  int64_t first_index, uint64_t key, uint64_t offset,
+                                                  uint64_t threshold, int wide, double scale, int num_threads);
+
 #ifdef __cplusplus
 }
 #endif

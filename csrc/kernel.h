@@ -10,8 +10,6 @@
 
 #include "dispatch.h"
 
-#define THINOUT_INLINE inline __attribute__((always_inline))
-
 namespace thinout {
 namespace {
 
@@ -56,6 +54,7 @@ THINOUT_INLINE void draw(const Schedule& s, typename I::Limit limit, const uint3
                          typename I::Keep (&keep)[W]) {
   constexpr int vectors = (wide ? 16 : 8) / I::kLanes;  // a word's
   constexpr int group = W * vectors < I::kGroup ? W * vectors : I::kGroup;
+#pragma GCC unroll 1
   for (int v = 0; v < W * vectors; v += group) {
     typename I::V c[4][group];
 #pragma GCC unroll 8
@@ -80,22 +79,33 @@ struct Apply {
   T* out;
 
   THINOUT_INLINE void word(const typename I::Keep& keep, int64_t at) const {
+    if constexpr (Op::kInline && I::kInline) {
 #pragma GCC unroll 8
-    for (int i = 0; i < kWordElements; i += P::kLanes) {
-      typename P::Packed inputs[Op::kInputs + 1];
-      if constexpr (Op::kInputs > 0) {
-        for (int k = 0; k < Op::kInputs; ++k) inputs[k] = P::load(in[k] + at + i);
-      }
-      P::template store<Op::kBypassCache>(out + at + i, op.vector(inputs, keep, i));
+      for (int i = 0; i < kWordElements; i += P::kLanes) vector(keep, at, i);
+    } else {
+      word_out_of_line(keep, at);
     }
   }
 
+  // For large operations, and scalar code: inlined everywhere they would make megabytes.
+  __attribute__((noinline)) void word_out_of_line(const typename I::Keep& keep, int64_t at) const {
+#pragma GCC unroll 1
+    for (int i = 0; i < kWordElements; i += P::kLanes) vector(keep, at, i);
+  }
+
+  THINOUT_INLINE void vector(const typename I::Keep& keep, int64_t at, int i) const {
+    typename P::Packed inputs[Op::kInputs + 1];
+    if constexpr (Op::kInputs > 0) {
+      for (int k = 0; k < Op::kInputs; ++k) inputs[k] = P::load(in[k] + at + i);
+    }
+    P::template store<Op::kBypassCache>(out + at + i, op.vector(inputs, keep, i));
+  }
+
   // `count` elements at `at`, by the decisions from `skip` on.
-  void part(typename I::Keep keep, int skip, int64_t at, int count) const {
+  __attribute__((noinline)) void part(typename I::Keep keep, int skip, int64_t at, int count) const {
     if (skip) I::expand(I::collapse(keep) >> skip, keep);
-#pragma GCC unroll 8
-    for (int i = 0; i < kWordElements; i += P::kLanes) {
-      if (i >= count) return;
+#pragma GCC unroll 1
+    for (int i = 0; i < count; i += P::kLanes) {
       const int rest = count - i < P::kLanes ? count - i : P::kLanes;
       typename P::Packed inputs[Op::kInputs + 1];
       if constexpr (Op::kInputs > 0) {
@@ -162,7 +172,7 @@ template <class I, class T, bool bypass_cache>
 struct Select {
   using P = typename I::template Pack<T>;
   static constexpr int kInputs = 1;
-  static constexpr bool kBypassCache = bypass_cache;
+  static constexpr bool kBypassCache = bypass_cache, kInline = true;
   typename P::Scalar scale;
 
   THINOUT_INLINE auto vector(const typename P::Packed* in, const typename I::Keep& keep, int i) const {
@@ -175,7 +185,7 @@ template <class I, bool bypass_cache>
 struct Select<I, keep8, bypass_cache> {
   using P = typename I::template Pack<keep8>;
   static constexpr int kInputs = 0;
-  static constexpr bool kBypassCache = bypass_cache;
+  static constexpr bool kBypassCache = bypass_cache, kInline = true;
   double scale;
 
   THINOUT_INLINE auto vector(const typename P::Packed*, const typename I::Keep& keep, int) const {
@@ -267,16 +277,6 @@ struct Partial {
     std::memcpy(y, buffer, static_cast<size_t>(count) * sizeof(T));
   }
 };
-
-template <class I>
-constexpr Kernels make_kernels(const char* name) {
-  return Kernels{
-      name,
-      {flat<I, float>, flat<I, double>, flat<I, bfloat16>, flat<I, float16>, flat<I, keep8>},
-      {select<I, float>, select<I, double>, select<I, bfloat16>, select<I, float16>, select<I, keep8>},
-      bits<I>,
-  };
-}
 
 }  // namespace
 }  // namespace thinout

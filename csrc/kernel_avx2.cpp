@@ -1,5 +1,5 @@
 // AVX2 + F16C: 4 counters per register; decisions are 16-bit lanes, all ones or all zeros, in memory order.
-#include "kernel.h"
+#include "fused.h"
 
 #if defined(__AVX2__) && defined(__F16C__)
 #include <immintrin.h>
@@ -15,6 +15,7 @@ struct Avx2 {
   struct Keep { alignas(32) int16_t lane[64]; };
   template <class T> using Pack = Avx2Pack<T>;
   static constexpr int kLanes = 4, kGroup = 4, kWords = 2;
+  static constexpr bool kInline = true;
 
   static THINOUT_INLINE V set(uint32_t value) { return _mm256_set1_epi64x(value); }
   // The order of the counters is what makes the unpack instructions of `blocks` leave the blocks in memory order.

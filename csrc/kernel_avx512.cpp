@@ -1,5 +1,5 @@
 // AVX-512 (F, BW, DQ, VL): 8 counters per register, three-way xor in one instruction, decisions are bits.
-#include "kernel.h"
+#include "fused.h"
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 #include <immintrin.h>
@@ -18,6 +18,7 @@ struct Avx512 {
   struct Keep { __mmask32 half[2]; };  // of 32 elements
   template <class T> using Pack = Avx512Pack<T>;
   static constexpr int kLanes = 8, kGroup = 4, kWords = 4;
+  static constexpr bool kInline = true;
 
   static THINOUT_INLINE V set(uint32_t value) { return _mm512_set1_epi64(value); }
   // The order of the counters is what makes the unpack instructions of `compare` leave the blocks in memory order.

@@ -1,2 +1,2 @@
-#include "kernel.h"
+#include "fused.h"
 const thinout::Kernels* thinout::neon_kernels() { return nullptr; }

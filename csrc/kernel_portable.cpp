@@ -1,5 +1,5 @@
 // Plain C++, for every processor: one counter per 64-bit integer, a decision is a byte. The reference of the others.
-#include "kernel.h"
+#include "fused.h"
 
 namespace thinout {
 namespace {
@@ -47,6 +47,7 @@ struct Portable {
   struct Keep { uint8_t lane[64]; };  // 1 = keep
   template <class T> struct Pack;
   static constexpr int kLanes = 1, kGroup = 2, kWords = 1;
+  static constexpr bool kInline = false;
 
   static THINOUT_INLINE V set(uint32_t value) { return value; }
   static THINOUT_INLINE V counters(uint32_t block) { return block; }

@@ -43,7 +43,8 @@ def oracle(index, key, offset, threshold, wide):
     per_block = 4 if wide else 8
     words = philox((index // per_block).astype(np.uint64), offset, key)
     lanes = words if wide else words.view("<u2") ^ 0x8000
-    return torch.from_numpy(np.asarray(np.take_along_axis(lanes, (index % per_block)[..., None], -1)[..., 0] >= threshold))
+    number = np.take_along_axis(lanes, (index % per_block)[..., None], -1)[..., 0]
+    return torch.from_numpy(np.asarray(number >= threshold))
 
 
 def logical_index(shape, strides, first_index=0):
@@ -138,6 +139,40 @@ def test_a_large_fresh_output_equals_the_same_in_pieces(form):
         part = slice(start, start + 999_999)
         _cpu.dropout(x[part], pieces[part], **STREAM, scale=1.5, first_index=start)
     assert torch.equal(out, pieces)
+
+
+@pytest.mark.parametrize("dtype", list(_cpu.DTYPES))
+def test_dropout_add_equals_the_separate_operations(form, threads, dtype):
+    x, residual = torch.linspace(-9, 9, 40_001).to(dtype), torch.linspace(3, -1, 40_001).to(dtype)
+    dropped, out = torch.empty_like(x), torch.empty_like(x)
+    _cpu.dropout(x, dropped, **STREAM, scale=SCALE[False], first_index=5)
+    _cpu.dropout_add(x, residual, out, **STREAM, scale=SCALE[False], first_index=5)
+    assert torch.equal(out, dropped + residual)
+
+
+@pytest.mark.parametrize("dtype", list(_cpu.DTYPES))
+@pytest.mark.parametrize("activation", ["none", "relu", "gelu"])
+def test_bias_act_dropout_equals_the_separate_operations(form, threads, dtype, activation):
+    """Bit for bit but for GELU, which is compared with float64 (PyTorch's float32 formula loses digits in the tail)."""
+    x, bias = torch.linspace(-9, 9, 300 * 131).view(300, 131).to(dtype), torch.linspace(-1, 1, 131).to(dtype)
+    grad = torch.linspace(-2, 5, x.numel()).view_as(x).to(dtype)
+    stream = STREAM | {"scale": SCALE[False]}
+    h = (x + bias).requires_grad_()
+    precise = {"none": lambda v: v * 1, "relu": torch.relu, "gelu": torch.nn.functional.gelu}[activation](h.double())
+    activated = precise.to(dtype)
+    want, dropped, out, grad_x = (torch.empty_like(x) for _ in range(4))
+    _cpu.dropout(activated.detach(), want, **stream)
+    _cpu.dropout(grad, dropped, **stream)
+    (want_grad,) = torch.autograd.grad(activated, h, dropped)
+    _cpu.bias_act_dropout(x, bias, out, activation=activation, **stream)
+    _cpu.bias_act_dropout(x, bias, grad_x, activation=activation, grad=grad, **stream)
+    if activation == "gelu":
+        close = {"rtol": 4 * torch.finfo(dtype).eps, "atol": torch.finfo(dtype).eps}
+        torch.testing.assert_close(out, want, **close)
+        torch.testing.assert_close(grad_x, want_grad, **close)
+    else:
+        assert torch.equal(out, want)
+        assert torch.equal(grad_x, want_grad)
 
 
 def test_what_the_library_refuses_is_an_error_and_writes_nothing():

@@ -2,3 +2,4 @@
 #pragma once
 
 void test_strided();
+void test_fused();
