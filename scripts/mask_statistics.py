@@ -76,11 +76,9 @@ def run() -> Iterator[dict[str, object]]:
         agree = sum(count(one == two) for one, two in pairs)
         yield binomial(f"agreement with {name}", agree, DRAWS, 0.5)
         key += 2
-    patterns = torch.zeros(256, dtype=torch.int64)
+    patterns, places = torch.zeros(256, dtype=torch.int64), 2 ** torch.arange(8, dtype=torch.uint8)
     for mask in chunks(key, 0.5):
-        patterns += torch.bincount(
-            mask.view(-1, 8).to(torch.uint8) @ (2 ** torch.arange(8, dtype=torch.uint8)), minlength=256
-        )
+        patterns += torch.bincount(mask.view(-1, 8).to(torch.uint8) @ places, minlength=256)
     test = chisquare(patterns.numpy())
     yield {
         "test": "patterns of 8 lanes, chi-square",

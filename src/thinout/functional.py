@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from thinout import ops
-from thinout._checks import bad_type, bad_value, check_p
+from thinout._checks import bad_value, check_p
 from thinout.ops import NoiseShape
+from thinout.ops._inputs import check_floating_point
 
 __all__ = ["classic_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d"]
 
@@ -64,12 +65,6 @@ def dropout(
     return _dropout("dropout", input, p, training, inplace, noise_shape, key, generator, offset)
 
 
-def _check_input(where: str, input: Tensor) -> None:
-    if not isinstance(input, Tensor) or not input.is_floating_point():
-        got = f"a {input.dtype} tensor" if isinstance(input, Tensor) else repr(type(input).__name__)
-        bad_type(where, "input", "a floating-point tensor", got, "Convert it with input.float().")
-
-
 def _dropout(
     where: str,
     input: Tensor,
@@ -85,7 +80,7 @@ def _dropout(
 ) -> Tensor:
     if not isinstance(p, Tensor):
         p = check_p(where, p)
-    _check_input(where, input)
+    check_floating_point(where, "input", input)
     if noise_shape is not None:
         ops.check_noise_shape(where, input.shape, noise_shape)
     if not training or (not isinstance(p, Tensor) and p == 0):
@@ -273,6 +268,6 @@ def classic_dropout(
     """
     if training:
         return _dropout("classic_dropout", input, p, True, inplace, None, key, generator, 0, rescale=False)
-    _check_input("classic_dropout", input)
+    check_floating_point("classic_dropout", "input", input)
     keep_prob = 1 - (p if isinstance(p, Tensor) else ops.effective_p(check_p("classic_dropout", p)))
     return input.mul_(keep_prob) if inplace else input * keep_prob

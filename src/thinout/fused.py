@@ -12,16 +12,11 @@ from thinout._checks import bad_type, bad_value, check_choice, check_p
 from thinout.ops import _apply, _fused
 from thinout.ops import _fused_library as _fused_library  # registers the operators
 from thinout.ops._contract import Mask, quantise
+from thinout.ops._inputs import check_floating_point, check_key, check_offset
 
 __all__ = ["bias_act_dropout", "dropout_add"]
 
 Activation = Literal["none", "relu", "gelu"]
-
-
-def _check_input(where: str, input: Tensor) -> None:
-    if not isinstance(input, Tensor) or not input.is_floating_point():
-        got = f"a {input.dtype} tensor" if isinstance(input, Tensor) else repr(type(input).__name__)
-        bad_type(where, "input", "a floating-point tensor", got, "Convert it with input.float().")
 
 
 def _check_other(where: str, input: Tensor, name: str, other: Tensor, shape: tuple[int, ...]) -> None:
@@ -44,7 +39,7 @@ def _stream(
     where: str, input: Tensor, key: Tensor | int | None, generator: torch.Generator | None, offset: int
 ) -> tuple[Tensor, int]:
     key = ops.draw_key(generator) if key is None else key
-    return ops._checked_key(where, key, input.device), ops._checked_offset(where, offset)
+    return check_key(where, key, input.device), check_offset(where, offset)
 
 
 def _is_transformed() -> bool:
@@ -89,7 +84,7 @@ def dropout_add(
         >>> dropout_add(torch.ones(4), torch.full((4,), 10.0), 0.5, training=True, key=1)
         tensor([12., 10., 12., 10.])
     """
-    _check_input("dropout_add", input)
+    check_floating_point("dropout_add", "input", input)
     _check_other("dropout_add", input, "residual", residual, input.shape)
     if not _drops("dropout_add", p, training):
         return input + residual
@@ -143,7 +138,7 @@ def bias_act_dropout(
         >>> bias_act_dropout(x, torch.ones(4), 0.5, activation="relu", training=True, key=1)
         tensor([[4., 0., 8., 0.]])
     """
-    _check_input("bias_act_dropout", input)
+    check_floating_point("bias_act_dropout", "input", input)
     _check_other("bias_act_dropout", input, "bias", bias, input.shape[-1:])
     check_choice("bias_act_dropout", "activation", activation, ("none", "relu", "gelu"))
     if not _drops("bias_act_dropout", p, training):

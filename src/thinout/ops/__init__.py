@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from thinout._checks import bad_type, bad_value, check_count, check_p, message
+from thinout._checks import check_p, message
 from thinout.ops import _apply, _backends
 from thinout.ops._contract import MASK_FORMAT as MASK_FORMAT
 from thinout.ops._contract import Mask, locate, quantise
@@ -16,6 +16,7 @@ from thinout.ops._contract import NoiseShape as NoiseShape
 from thinout.ops._contract import Shard as Shard
 from thinout.ops._contract import check_noise_shape as check_noise_shape
 from thinout.ops._contract import effective_p as effective_p
+from thinout.ops._inputs import INT64, check_floating_point, check_key, check_offset
 
 __all__ = [
     "MASK_FORMAT",
@@ -28,8 +29,6 @@ __all__ = [
     "dropout_mask",
     "effective_p",
 ]
-
-_INT64 = torch.iinfo(torch.int64)
 
 
 def draw_key(generator: torch.Generator | None = None) -> Tensor:
@@ -56,7 +55,7 @@ def draw_key(generator: torch.Generator | None = None) -> Tensor:
     # generator=None is passed on purpose: the overload with a generator is the one that inductor leaves as it is, so
     # that compiled code draws the keys that eager code draws.
     device = "cpu" if generator is None else generator.device
-    return torch.randint(_INT64.min, _INT64.max, (), dtype=torch.int64, generator=generator, device=device)
+    return torch.randint(INT64.min, INT64.max, (), dtype=torch.int64, generator=generator, device=device)
 
 
 def _refuse_private_generator() -> None:
@@ -67,28 +66,6 @@ def _refuse_private_generator() -> None:
         raise RuntimeError(
             message("dropout", "generator", "None where checkpointing recomputes", "a generator", remedy)
         )
-
-
-def _checked_key(where: str, key: Tensor | int, device: torch.device) -> Tensor:
-    if isinstance(key, int) and not isinstance(key, bool):
-        if not _INT64.min <= key <= _INT64.max:
-            bad_value(where, "key", "an integer that int64 holds", key)
-        return torch.tensor(key, dtype=torch.int64, device="cpu")
-    if not isinstance(key, Tensor) or key.dtype != torch.int64:
-        got = f"a {key.dtype} tensor" if isinstance(key, Tensor) else repr(key)
-        bad_type(where, "key", "an int or an int64 tensor", got, "Draw one with thinout.ops.draw_key().")
-    if key.dim() != 0:
-        bad_value(where, "key", "a tensor without dimensions", f"shape {tuple(key.shape)}")
-    if key.device.type != "cpu" and key.device != device:
-        bad_value(where, "key", f"on the CPU or on {device}", f"a key on {key.device}", "Move it with key.to(...).")
-    return key
-
-
-def _checked_offset(where: str, offset: int) -> int:
-    offset = check_count(where, "offset", offset, at_least=0)
-    if offset > _INT64.max:
-        bad_value(where, "offset", "less than 2**63", offset)
-    return offset
 
 
 def dropout(
@@ -140,11 +117,9 @@ def dropout(
         tensor([[2., 2., 2.],
                 [0., 0., 0.]])
     """
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        got = f"a {x.dtype} tensor" if isinstance(x, Tensor) else repr(type(x).__name__)
-        bad_type("dropout", "x", "a floating-point tensor", got, "Convert it with x.float().")
-    key = _checked_key("dropout", key, x.device)
-    offset = _checked_offset("dropout", offset)
+    check_floating_point("dropout", "x", x)
+    key = check_key("dropout", key, x.device)
+    offset = check_offset("dropout", offset)
     first_index, strides = locate("dropout", x.shape, noise_shape, first_index, shard)
     if isinstance(p, Tensor):
         return _apply.apply_traced(x, key, p, offset, wide, rescale, first_index, strides, inplace=inplace)
@@ -194,10 +169,10 @@ def dropout_mask(
         tensor([ True, False,  True, False,  True, False, False, False])
     """
     where, place = "dropout_mask", torch.device(device)
-    key = _checked_key(where, key, place)
+    key = check_key(where, key, place)
     first_index, strides = locate(where, shape, noise_shape, first_index, shard)
     threshold = quantise(check_p(where, p), wide)
-    mask = Mask(threshold, _checked_offset(where, offset), wide, False, first_index, strides)
+    mask = Mask(threshold, check_offset(where, offset), wide, False, first_index, strides)
     return _backends.keep_mask(tuple(shape), key, mask, place, backend)
 
 

@@ -1,0 +1,41 @@
+"""Checks of what comes in at the doors: tensors, keys and offsets."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from thinout._checks import bad_type, bad_value, check_count
+
+INT64 = torch.iinfo(torch.int64)
+
+
+def check_floating_point(where: str, name: str, tensor: Tensor) -> None:
+    """Raise unless an argument is a floating-point tensor."""
+    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+        got = f"a {tensor.dtype} tensor" if isinstance(tensor, Tensor) else repr(type(tensor).__name__)
+        bad_type(where, name, "a floating-point tensor", got, f"Convert it with {name}.float().")
+
+
+def check_key(where: str, key: Tensor | int, device: torch.device) -> Tensor:
+    """Return a key as a 0-d int64 tensor, or raise."""
+    if isinstance(key, int) and not isinstance(key, bool):
+        if not INT64.min <= key <= INT64.max:
+            bad_value(where, "key", "an integer that int64 holds", key)
+        return torch.tensor(key, dtype=torch.int64, device="cpu")
+    if not isinstance(key, Tensor) or key.dtype != torch.int64:
+        got = f"a {key.dtype} tensor" if isinstance(key, Tensor) else repr(key)
+        bad_type(where, "key", "an int or an int64 tensor", got, "Draw one with thinout.ops.draw_key().")
+    if key.dim() != 0:
+        bad_value(where, "key", "a tensor without dimensions", f"shape {tuple(key.shape)}")
+    if key.device.type != "cpu" and key.device != device:
+        bad_value(where, "key", f"on the CPU or on {device}", f"a key on {key.device}", "Move it with key.to(...).")
+    return key
+
+
+def check_offset(where: str, offset: int) -> int:
+    """Return an offset that the counter can hold, or raise."""
+    offset = check_count(where, "offset", offset, at_least=0)
+    if offset > INT64.max:
+        bad_value(where, "offset", "less than 2**63", offset)
+    return offset
