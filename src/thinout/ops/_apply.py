@@ -21,7 +21,12 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def _needs_operator(x: Tensor) -> bool:
-    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0 or type(x) not in _PLAIN
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or type(x) not in _PLAIN
+        or torch._C._functorch.is_legacy_batchedtensor(x)  # what is_grads_batched=True sends through backward
+    )
 
 
 def rate_tensor(p: float | Tensor) -> Tensor:
@@ -74,7 +79,7 @@ def apply(x: Tensor, key: Tensor, mask: Mask, *, inplace: bool = False, backend:
 
 def apply_traced(x: Tensor, key: Tensor, p: Tensor, *mask: Any, inplace: bool = False) -> Tensor:
     """Apply a mask by the registered operator, or by its functorch form."""
-    if torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
         y = Transformable.apply(x, key, p, *mask)
     else:
         y = torch.ops.thinout.dropout(x, key, p, *mask)
