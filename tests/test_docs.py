@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from thinout.cli import run
+from thinout.torch_patch import _switch
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -80,6 +81,7 @@ def run_console(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # where workers find the modules that a page writes
     monkeypatch.delenv("THINOUT_DATA", raising=False)
@@ -92,9 +94,7 @@ RUNNABLE = [page for page in PAGES if any(block.kind in ("python", "console") fo
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=name)
-def test_blocks_run_and_print_what_is_shown(
-    page: Path, workplace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_blocks_run_and_print_what_is_shown(page: Path, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     namespace: dict[str, object] = {"__name__": "__main__"}
     for block in blocks(page):
         if block.title is not None:
@@ -146,3 +146,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_page_is_in_the_navigation() -> None:
     listed = re.findall(r"^ +- (?:[^:\n]+: )?([\w./-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in PAGES[1:])
+
+
+def test_the_break_even_of_the_page_is_that_of_the_patch() -> None:
+    rows = re.findall(r"^\| with(?:out)? .* \| ([\d,]+) \|$", (DOCS / "patch.md").read_text(), re.MULTILINE)
+    bounds = (_switch.BREAK_EVEN_WITH_GRAD, _switch.BREAK_EVEN, _switch.BREAK_EVEN_WITHOUT_LIBRARY)
+    assert rows == [f"{bound:,}" for bound in bounds]
