@@ -198,7 +198,7 @@ Apply<I, T, Select<I, T, bypass_cache>> make_select(const Select<I, T, bypass_ca
   return {op, {static_cast<const T*>(x)}, static_cast<T*>(y)};
 }
 
-constexpr bool aligned(const void* y, uint64_t bytes) { return (reinterpret_cast<uintptr_t>(y) + bytes) % 64 == 0; }
+inline bool aligned(const void* y, uint64_t bytes) { return (reinterpret_cast<uintptr_t>(y) + bytes) % 64 == 0; }
 
 template <class I, class T>
 void flat(const Stream& stream, const void* x, void* y, int64_t n, uint64_t first, bool bypass_cache) {
