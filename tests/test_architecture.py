@@ -43,6 +43,7 @@ LAB_LEVELS = {
     "summary": 4,
     "study": 4,
     "analysis": 4,
+    "bench": 4,
     "report": 5,
 }
 FILES = sorted(SOURCE.rglob("*.py"))
