@@ -25,7 +25,7 @@ def study_section(folder: Path) -> Iterator[str]:
     headline, level = analysis["headline"], analysis["convergence"]
     yield f"## {study['title']} on {study['data_name']}\n"
     yield f"**{headline['sentence']}** [The report]({folder.name}/report.html), [CSV]({folder.name}/results.csv).\n"
-    yield f"```console\n$ {study['command']}\n```\n"
+    yield f"```text\n{study['command']}\n```\n"
     yield "| arm | seeds | test NLL | test error % | gap (NLL) | seconds | NLL against none, 95 % | verdict |"
     yield "|---|---|---|---|---|---|---|---|"
     for arm in analysis["arms"]:
@@ -62,20 +62,20 @@ def training_section(folder: Path) -> Iterator[str]:
     row = json.loads(path.read_text())
     test, where = row["metrics"]["test"], row["provenance"]
     yield f"## {row['config']['case']} on full {row['config']['data']}\n"
-    yield f"Test error {100 * test['error']:.2f} %, test NLL {test['nll']:.4f} with dropout at p = {row['p']:.3g}, seed "
+    yield f"Test error {100 * test['error']:.2f} %, test NLL {test['nll']:.4f} at p = {row['p']:.3g}, seed "
     yield f"{row['seed']}, after {row['num_epochs']} epochs ({row['seconds'] / 60:.0f} minutes on {where['threads']} "
     yield f"thread(s)). Files: `{folder.name}/`.\n"
     if (folder / "command.txt").exists():
-        yield f"```console\n$ {(folder / 'command.txt').read_text().strip()}\n```\n"
+        yield f"```text\n{(folder / 'command.txt').read_text().strip()}\n```\n"
 
 
 def mask_section(path: Path) -> Iterator[str]:
     """Yield the lines of the mask's statistics."""
     content = json.loads(path.read_text())
     yield "## The bits of the mask\n"
-    yield f"{content['num_tests']} exact tests of {content['draws_a_test']:,} draws each, backend {content['backend']}; "
+    yield f"{content['num_tests']} exact tests of up to {content['draws_a_test']:,} draws each ({content['backend']});"
     yield f"smallest p-value {content['smallest_p_value']:.3g}.\n"
-    yield f"```console\n$ {content['command']}\n```\n"
+    yield f"```text\n{content['command']}\n```\n"
     yield "| test | p-value |\n|---|---|"
     for line in content["tests"]:
         yield f"| {line['test']} | {line['p_value']:.3g} |"
