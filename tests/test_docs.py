@@ -1,10 +1,11 @@
 """The documentation is true: its blocks run, what they print is what is shown, and its links lead somewhere.
 
-Of each page (README.md and docs/**/*.md), in its order and in one empty folder:
+Of each page (README.md and docs/**/*.md but docs/results, whose commands take hours), in its order and in one empty
+folder:
 
 * a block ```python runs, with warnings as errors, in one namespace a page; in the form of `>>>` its output is compared;
 * a block ```python title="NAME" is written to the file NAME instead;
-* of a block ```console each line `$ thinout ...` runs in this process; the lines under it, if any, are its output, in
+* of a block ```console each line `$ thinout ...` runs in this process (a study only with `--dry-run`); the lines under it, if any, are its output, in
   which `...` stands for anything.
 """
 
@@ -70,6 +71,7 @@ def run_console(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
         line, _, expected = command.partition("\n")
         program, *arguments = shlex.split(line)
         assert program == "thinout", f"{name(block.page)}:{block.line}: only thinout can be run here"
+        assert arguments[0] != "study" or "--dry-run" in arguments, f"{line}: a page trains nothing"
         capsys.readouterr()
         assert run(arguments) == 0, capsys.readouterr().err
         got = capsys.readouterr().out
@@ -90,7 +92,11 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-RUNNABLE = [page for page in PAGES if any(block.kind in ("python", "console") for block in blocks(page))]
+RUNNABLE = [
+    page
+    for page in PAGES
+    if DOCS / "results" not in page.parents and any(block.kind in ("python", "console") for block in blocks(page))
+]
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=name)
