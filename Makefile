@@ -12,7 +12,7 @@ demo: $(STAMP)  ## does dropout help LeNet-5 on Fashion-MNIST? 4 arms, 5 seeds, 
 	$(BIN)/thinout study lenet5-1998 --seeds 5 --folder demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: lint types sanitize test docs
 
