@@ -5,8 +5,8 @@ folder:
 
 * a block ```python runs, with warnings as errors, in one namespace a page; in the form of `>>>` its output is compared;
 * a block ```python title="NAME" is written to the file NAME instead;
-* of a block ```console each line `$ thinout ...` runs in this process (a study only with `--dry-run`); the lines under it, if any, are its output, in
-  which `...` stands for anything.
+* of a block ```console each line `$ thinout ...` runs in this process (a study only with `--dry-run`); the lines under
+  it, if any, are its output, in which `...` stands for anything.
 """
 
 from __future__ import annotations
