@@ -14,7 +14,7 @@ KEY = 1
 WINDOW = 1 << 13
 
 
-def check_dropout(x: Tensor, p: float) -> None:
+def check_dropout(x: Tensor, p: float, *, backend: str | None = None) -> None:
     """Compare dropout of a flat tensor, in place and not, and its gradient with the reference.
 
     The reference is slow, so of large tensors it computes a window at the start, in the middle and at the end.
@@ -22,8 +22,8 @@ def check_dropout(x: Tensor, p: float) -> None:
     Raises:
         ThinoutError: a bit differs.
     """
-    y, grad = _with_gradient(x, p)
-    inplace = ops.dropout(x.clone(), KEY, p, inplace=True)
+    y, grad = _with_gradient(x, p, backend)
+    inplace = ops.dropout(x.clone(), KEY, p, inplace=True, backend=backend)
     for start in {0, max(0, (x.numel() - WINDOW) // 2), max(0, x.numel() - WINDOW)}:
         window = slice(start, start + WINDOW)
         expected = ops.dropout(x[window], KEY, p, first_index=start, backend="reference")
@@ -33,9 +33,9 @@ def check_dropout(x: Tensor, p: float) -> None:
         _require("the gradient of dropout", x, torch.equal(grad[window], gradient))
 
 
-def _with_gradient(x: Tensor, p: float) -> tuple[Tensor, Tensor]:
+def _with_gradient(x: Tensor, p: float, backend: str | None) -> tuple[Tensor, Tensor]:
     leaf = x.detach().clone().requires_grad_()
-    y = ops.dropout(leaf, KEY, p)
+    y = ops.dropout(leaf, KEY, p, backend=backend)
     (grad,) = torch.autograd.grad(y, leaf, torch.ones_like(y))
     return y.detach(), grad
 
