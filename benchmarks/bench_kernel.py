@@ -134,7 +134,8 @@ def main() -> None:
         rows.append(strided(name, make, arguments.rounds))
         show(rows[-1])
     if arguments.out:
-        machine = {"isa": _cpu.isa(), "cpu": platform.machine(), "threads": arguments.threads, "torch": torch.__version__}
+        versions = {"torch": torch.__version__, "machine": platform.machine()}
+        machine = {"isa": _cpu.isa(), "threads": arguments.threads} | versions
         arguments.out.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
 
 

@@ -48,34 +48,45 @@ class Draws {
   uint64_t words_[capacity], bits_[capacity + 2];
 };
 
-// Bit j of word i becomes bit i of word j: swaps ever smaller off-diagonal squares (Hacker's Delight, 7-3).
-inline void transpose64(uint64_t (&a)[64]) {
-  uint64_t mask = 0x00000000FFFFFFFFu;
-  for (int width = 32; width > 0; width >>= 1, mask ^= mask << width) {
-    for (int base = 0; base < 64; base += 2 * width) {
-      for (int i = base; i < base + width; ++i) {
-        const uint64_t swap = (a[i] >> width ^ a[i + width]) & mask;
-        a[i] ^= swap << width;
-        a[i + width] ^= swap;
-      }
+// Swaps the off-diagonal squares of `width` bits; `mask` has ones in the low half of every 2 * width bits.
+template <int width>
+THINOUT_INLINE void swap_squares(uint64_t (&a)[64], uint64_t mask) {
+  for (int base = 0; base < 64; base += 2 * width) {
+    for (int i = base; i < base + width; ++i) {
+      const uint64_t swap = (a[i] >> width ^ a[i + width]) & mask;
+      a[i] ^= swap << width;
+      a[i + width] ^= swap;
     }
   }
 }
 
-// Appends runs of bits without gaps. Bits of a word beyond its run must be 0.
+// Bit j of word i becomes bit i of word j (Hacker's Delight, 7-3).
+inline void transpose64(uint64_t (&a)[64]) {
+  swap_squares<32>(a, 0x00000000FFFFFFFFu);
+  swap_squares<16>(a, 0x0000FFFF0000FFFFu);
+  swap_squares<8>(a, 0x00FF00FF00FF00FFu);
+  swap_squares<4>(a, 0x0F0F0F0F0F0F0F0Fu);
+  swap_squares<2>(a, 0x3333333333333333u);
+  swap_squares<1>(a, 0x5555555555555555u);
+}
+
+// Appends runs of bits without gaps. Bits of a word beyond its run must be 0; `finish` writes the last, partial word.
 class BitWriter {
  public:
-  explicit BitWriter(uint64_t* out) : out_(out) { *out_ = 0; }
+  explicit BitWriter(uint64_t* out) : out_(out) {}
   void append(uint64_t word, int count) {
-    *out_ |= word << used_;
+    pending_ |= word << used_;
     used_ += count;
     if (used_ < 64) return;
+    *out_++ = pending_;
     used_ -= 64;
-    *++out_ = used_ ? word >> (count - used_) : 0;
+    pending_ = used_ ? word >> (count - used_) : 0;
   }
+  void finish() { *out_ = pending_; }
 
  private:
   uint64_t* out_;
+  uint64_t pending_ = 0;
   int used_ = 0;
 };
 

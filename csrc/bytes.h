@@ -22,7 +22,8 @@ inline double widen(double x) { return x; }
 inline float widen(bfloat16 x) { return bits_to_float(uint32_t{x.bits} << 16); }
 inline float widen(float16 x) {
   const uint32_t sign = (x.bits & 0x8000u) << 16, rest = x.bits & 0x7FFFu;
-  if (rest >= 0x7C00u) return bits_to_float(sign | 0x7F800000u | (rest & 0x3FFu) << 13 | (rest > 0x7C00u ? 0x400000u : 0));
+  if (rest >= 0x7C00u)
+    return bits_to_float(sign | 0x7F800000u | (rest & 0x3FFu) << 13 | (rest > 0x7C00u ? 0x400000u : 0));
   const float magnitude = bits_to_float(rest << 13) * 0x1p112f;  // exact, also for subnormals
   return bits_to_float(sign | float_to_bits(magnitude));
 }
@@ -36,18 +37,26 @@ inline void narrow(float x, bfloat16& y) {  // no guard for NaN: see kernel_avx2
 inline void narrow(float x, float16& y) {
   const uint32_t bits = float_to_bits(x), sign = bits >> 16 & 0x8000u, rest = bits & 0x7FFFFFFFu;
   uint32_t result;
-  if (rest > 0x7F800000u) result = 0x7E00u | (rest >> 13 & 0x3FFu);         // NaN, quiet
-  else if (rest >= 0x477FF000u) result = 0x7C00u;                          // rounds to infinity
-  else if (rest < 0x38800000u) result = float_to_bits(bits_to_float(rest) + 0.5f) - 0x3F000000u;  // subnormal
-  else result = (rest - 0x38000000u + 0xFFFu + (rest >> 13 & 1u)) >> 13;
+  if (rest > 0x7F800000u)
+    result = 0x7E00u | (rest >> 13 & 0x3FFu);  // NaN, quiet
+  else if (rest >= 0x477FF000u)
+    result = 0x7C00u;  // rounds to infinity
+  else if (rest < 0x38800000u)
+    result = float_to_bits(bits_to_float(rest) + 0.5f) - 0x3F000000u;  // subnormal
+  else
+    result = (rest - 0x38000000u + 0xFFFu + (rest >> 13 & 1u)) >> 13;
   y.bits = static_cast<uint16_t>(sign | result);
 }
 
-template <class T> struct BytesPack;
+template <class T>
+struct BytesPack;
 
 struct Bytes {
-  struct Keep { uint8_t lane[64]; };  // 1 = keep
-  template <class T> using Pack = BytesPack<T>;
+  struct Keep {
+    uint8_t lane[64];
+  };  // 1 = keep
+  template <class T>
+  using Pack = BytesPack<T>;
   static constexpr bool kInline = false;
 
   static THINOUT_INLINE uint64_t collapse(const Keep& keep) {
@@ -58,17 +67,22 @@ struct Bytes {
   static THINOUT_INLINE void expand(uint64_t bits, Keep& keep) {
     for (int i = 0; i < 64; ++i) keep.lane[i] = bits >> i & 1;
   }
-  static THINOUT_INLINE void fence() {}
+  static void fence() {}
 };
 
 // 16 elements at a time, in loops that a compiler turns into whatever vectors the target has.
-template <class T> struct BytesPack : Partial<BytesPack<T>, T> {
+template <class T>
+struct BytesPack : Partial<BytesPack<T>, T> {
   using Keep = Bytes::Keep;
   using Scalar = decltype(widen(T{}));
   static constexpr int kLanes = 16;
-  struct Narrow { T e[kLanes]; };
+  struct Narrow {
+    T e[kLanes];
+  };
   using Packed = Narrow;
-  struct Wide { Scalar e[kLanes]; };
+  struct Wide {
+    Scalar e[kLanes];
+  };
   static THINOUT_INLINE Narrow load(const T* x) {
     Narrow a;
     std::memcpy(&a, x, sizeof a);
@@ -99,15 +113,22 @@ template <class T> struct BytesPack : Partial<BytesPack<T>, T> {
     for (int i = 0; i < kLanes; ++i) b.e[i] = keep.lane[first + i] ? a.e[i] : T{};
     return b;
   }
-  template <bool bypass_cache> static THINOUT_INLINE void store(T* y, const Narrow& a) { std::memcpy(y, &a, sizeof a); }
+  template <bool bypass_cache>
+  static THINOUT_INLINE void store(T* y, const Narrow& a) {
+    std::memcpy(y, &a, sizeof a);
+  }
 };
 
-template <> struct BytesPack<keep8> : Partial<BytesPack<keep8>, keep8> {
+template <>
+struct BytesPack<keep8> : Partial<BytesPack<keep8>, keep8> {
   using Keep = Bytes::Keep;
   using Packed = Keep;
   static constexpr int kLanes = 64;
   static THINOUT_INLINE const Keep& ones(const Keep& keep) { return keep; }
-  template <bool> static THINOUT_INLINE void store(keep8* y, const Keep& keep) { std::memcpy(y, keep.lane, sizeof keep); }
+  template <bool>
+  static THINOUT_INLINE void store(keep8* y, const Keep& keep) {
+    std::memcpy(y, keep.lane, sizeof keep);
+  }
 };
 
 }  // namespace

@@ -18,6 +18,8 @@ struct Kernels {
   void (*select[kNumTypes])(const uint64_t* bits, const void* x, void* y, int64_t n, double scale, bool bypass_cache);
   // bits[w] = the decisions of the 64 elements from mask index 64 * words[w] on.
   void (*bits)(const Stream&, const uint64_t* words, int64_t num_words, uint64_t* bits);
+  // For a thread to call after its last `select` with bypass_cache, before others read what it stored.
+  void (*fence)();
   // Fused forms of the four dtypes, see fused.h; `in` is x, residual; x, bias; grad, x, bias.
   using Fused = void (*)(const Stream&, const void* const* in, void* y, int64_t n, uint64_t first, int activation);
   Fused dropout_add[kMask], bias_act[kMask], bias_act_backward[kMask];

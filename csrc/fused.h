@@ -93,7 +93,8 @@ void bias_act(const Stream& stream, const void* const* in, void* y, int64_t n, u
 }
 
 template <class I, class T>
-void bias_act_backward(const Stream& stream, const void* const* in, void* y, int64_t n, uint64_t first, int activation) {
+void bias_act_backward(const Stream& stream, const void* const* in, void* y, int64_t n, uint64_t first,
+                       int activation) {
   using Op = BiasActBackward<I, T>;
   run_fused<I, T>(stream, Op{static_cast<typename Op::S>(stream.scale), activation}, in, y, n, first);
 }
@@ -105,6 +106,7 @@ constexpr Kernels make_kernels(const char* name) {
       {flat<I, float>, flat<I, double>, flat<I, bfloat16>, flat<I, float16>, flat<I, keep8>},
       {select<I, float>, select<I, double>, select<I, bfloat16>, select<I, float16>, select<I, keep8>},
       bits<I>,
+      I::fence,
       {dropout_add<I, float>, dropout_add<I, double>, dropout_add<I, bfloat16>, dropout_add<I, float16>},
       {bias_act<I, float>, bias_act<I, double>, bias_act<I, bfloat16>, bias_act<I, float16>},
       {bias_act_backward<I, float>, bias_act_backward<I, double>, bias_act_backward<I, bfloat16>,

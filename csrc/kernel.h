@@ -118,7 +118,8 @@ struct Apply {
 
 // Elements [begin, end) of a contiguous array; all their blocks have the same high word.
 template <class I, bool wide, class A>
-void walk_segment(const Stream& stream, uint64_t first, int64_t begin, int64_t end, A apply) {  // by value: else the compiler fears that stores change it
+void walk_segment(const Stream& stream, uint64_t first, int64_t begin, int64_t end,
+                  A apply) {           // by value: else the compiler fears that stores change it
   constexpr int shift = wide ? 2 : 3;  // elements per block, log 2
   constexpr int64_t batch = I::kWords * kWordElements;
   const uint64_t start = first + static_cast<uint64_t>(begin);
@@ -130,8 +131,10 @@ void walk_segment(const Stream& stream, uint64_t first, int64_t begin, int64_t e
     const int64_t count = end - i < kWordElements - from ? end - i : kWordElements - from;
     typename I::Keep keep[1];
     draw<I, wide, 1>(s, limit, {block}, keep);
-    if (count < kWordElements) apply.part(keep[0], from, i, static_cast<int>(count));
-    else apply.word(keep[0], i);
+    if (count < kWordElements)
+      apply.part(keep[0], from, i, static_cast<int>(count));
+    else
+      apply.word(keep[0], i);
     block += kWordElements >> shift;
     return count;
   };
@@ -163,8 +166,10 @@ void walk_all(const Stream& stream, uint64_t first, int64_t n, const A& apply) {
 
 template <class I, class A>
 void walk(const Stream& stream, uint64_t first, int64_t n, const A& apply) {
-  if (stream.wide) walk_all<I, true>(stream, first, n, apply);
-  else walk_all<I, false>(stream, first, n, apply);
+  if (stream.wide)
+    walk_all<I, true>(stream, first, n, apply);
+  else
+    walk_all<I, false>(stream, first, n, apply);
 }
 
 // keep ? x * scale : 0
@@ -215,8 +220,10 @@ void select_words(const uint64_t* bits, int64_t n, A apply) {
   for (int64_t i = 0; i < n; i += kWordElements) {
     typename I::Keep keep;
     I::expand(bits[i / kWordElements], keep);
-    if (n - i < kWordElements) apply.part(keep, 0, i, static_cast<int>(n - i));
-    else apply.word(keep, i);
+    if (n - i < kWordElements)
+      apply.part(keep, 0, i, static_cast<int>(n - i));
+    else
+      apply.word(keep, i);
   }
 }
 
@@ -224,8 +231,10 @@ template <class I, class T>
 void select(const uint64_t* bits, const void* x, void* y, int64_t n, double scale, bool bypass_cache) {
   const Select<I, T, false> through{static_cast<decltype(through.scale)>(scale)};
   const Select<I, T, true> around{through.scale};
-  if (bypass_cache && aligned(y, 0)) select_words<I>(bits, n, make_select(around, x, y));
-  else select_words<I>(bits, n, make_select(through, x, y));
+  if (bypass_cache && aligned(y, 0))
+    select_words<I>(bits, n, make_select(around, x, y));
+  else
+    select_words<I>(bits, n, make_select(through, x, y));
 }
 
 template <class I, bool wide>
@@ -271,7 +280,8 @@ struct Partial {
     std::memcpy(buffer, x, static_cast<size_t>(count) * sizeof(T));
     return P::load(buffer);
   }
-  template <class V> static THINOUT_INLINE void store_part(T* y, const V& a, int count) {
+  template <class V>
+  static THINOUT_INLINE void store_part(T* y, const V& a, int count) {
     alignas(64) T buffer[P::kLanes];
     P::template store<false>(buffer, a);
     std::memcpy(y, buffer, static_cast<size_t>(count) * sizeof(T));

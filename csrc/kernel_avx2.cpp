@@ -7,25 +7,32 @@
 namespace thinout {
 namespace {
 
-template <class T> struct Avx2Pack;
+template <class T>
+struct Avx2Pack;
 
 struct Avx2 {
   using V = __m256i;
   using Limit = __m256i;
-  struct Keep { alignas(32) int16_t lane[64]; };
-  template <class T> using Pack = Avx2Pack<T>;
+  struct Keep {
+    alignas(32) int16_t lane[64];
+  };
+  template <class T>
+  using Pack = Avx2Pack<T>;
   static constexpr int kLanes = 4, kGroup = 4, kWords = 2;
   static constexpr bool kInline = true;
 
   static THINOUT_INLINE V set(uint32_t value) { return _mm256_set1_epi64x(value); }
   // The order of the counters is what makes the unpack instructions of `blocks` leave the blocks in memory order.
-  static THINOUT_INLINE V counters(uint32_t block) { return _mm256_add_epi32(set(block), _mm256_setr_epi64x(0, 2, 1, 3)); }
+  static THINOUT_INLINE V counters(uint32_t block) {
+    return _mm256_add_epi32(set(block), _mm256_setr_epi64x(0, 2, 1, 3));
+  }
   static THINOUT_INLINE V mul(V a, uint32_t b) { return _mm256_mul_epu32(a, set(b)); }
   static THINOUT_INLINE V high(V a) { return _mm256_srli_epi64(a, 32); }
   static THINOUT_INLINE V xor2(V a, V b) { return _mm256_xor_si256(a, b); }
   static THINOUT_INLINE V xor3(V a, V b, V c) { return xor2(xor2(a, b), c); }
 
-  template <bool wide> static THINOUT_INLINE Limit limit(uint32_t threshold) {
+  template <bool wide>
+  static THINOUT_INLINE Limit limit(uint32_t threshold) {
     if (wide) return _mm256_set1_epi32(static_cast<int>(threshold));
     return _mm256_set1_epi16(static_cast<int16_t>(static_cast<int>(threshold) - 32769));
   }
@@ -69,10 +76,11 @@ struct Avx2 {
       _mm256_store_si256(reinterpret_cast<__m256i*>(keep.lane) + q, lanes);
     }
   }
-  static THINOUT_INLINE void fence() { _mm_sfence(); }
+  static void fence() { _mm_sfence(); }
 };
 
-template <> struct Avx2Pack<float> : Partial<Avx2Pack<float>, float> {
+template <>
+struct Avx2Pack<float> : Partial<Avx2Pack<float>, float> {
   using Scalar = float;
   using Packed = __m256;
   static constexpr int kLanes = 8;
@@ -85,13 +93,17 @@ template <> struct Avx2Pack<float> : Partial<Avx2Pack<float>, float> {
     const __m128i lanes = _mm_load_si128(reinterpret_cast<const __m128i*>(keep.lane + i));
     return _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_cvtepi16_epi32(lanes)));
   }
-  template <bool bypass_cache> static THINOUT_INLINE void store(float* y, __m256 a) {
-    if (bypass_cache) _mm256_stream_ps(y, a);
-    else _mm256_storeu_ps(y, a);
+  template <bool bypass_cache>
+  static THINOUT_INLINE void store(float* y, __m256 a) {
+    if (bypass_cache)
+      _mm256_stream_ps(y, a);
+    else
+      _mm256_storeu_ps(y, a);
   }
 };
 
-template <> struct Avx2Pack<double> : Partial<Avx2Pack<double>, double> {
+template <>
+struct Avx2Pack<double> : Partial<Avx2Pack<double>, double> {
   using Scalar = double;
   using Packed = __m256d;
   static constexpr int kLanes = 4;
@@ -104,16 +116,22 @@ template <> struct Avx2Pack<double> : Partial<Avx2Pack<double>, double> {
     const __m128i lanes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(keep.lane + i));
     return _mm256_and_pd(a, _mm256_castsi256_pd(_mm256_cvtepi16_epi64(lanes)));
   }
-  template <bool bypass_cache> static THINOUT_INLINE void store(double* y, __m256d a) {
-    if (bypass_cache) _mm256_stream_pd(y, a);
-    else _mm256_storeu_pd(y, a);
+  template <bool bypass_cache>
+  static THINOUT_INLINE void store(double* y, __m256d a) {
+    if (bypass_cache)
+      _mm256_stream_pd(y, a);
+    else
+      _mm256_storeu_pd(y, a);
   }
 };
 
-struct FloatPair { __m256 a, b; };
+struct FloatPair {
+  __m256 a, b;
+};
 
 // What the two 16-bit types share: 16 elements in one register, arithmetic in two of float32.
-template <class T> struct Avx2Half : Partial<Avx2Half<T>, T> {
+template <class T>
+struct Avx2Half : Partial<Avx2Half<T>, T> {
   using Scalar = float;
   using Packed = __m256i;
   static constexpr int kLanes = 16;
@@ -127,15 +145,19 @@ template <class T> struct Avx2Half : Partial<Avx2Half<T>, T> {
   static THINOUT_INLINE __m256i select(__m256i a, const Avx2::Keep& keep, int i) {
     return _mm256_and_si256(a, _mm256_load_si256(reinterpret_cast<const __m256i*>(keep.lane + i)));
   }
-  template <bool bypass_cache> static THINOUT_INLINE void store(T* y, __m256i a) {
-    if (bypass_cache) _mm256_stream_si256(reinterpret_cast<__m256i*>(y), a);
-    else _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), a);
+  template <bool bypass_cache>
+  static THINOUT_INLINE void store(T* y, __m256i a) {
+    if (bypass_cache)
+      _mm256_stream_si256(reinterpret_cast<__m256i*>(y), a);
+    else
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), a);
   }
 };
 
 // Even elements go to `a`, odd ones to `b`: a shift and a mask, where memory order would take shuffles.
 // A NaN needs no guard in the rounding: it comes from bfloat16, so its low half is 0 and the addition cannot carry.
-template <> struct Avx2Pack<bfloat16> : Avx2Half<bfloat16> {
+template <>
+struct Avx2Pack<bfloat16> : Avx2Half<bfloat16> {
   static THINOUT_INLINE FloatPair unpack(__m256i v) {
     return {_mm256_castsi256_ps(_mm256_slli_epi32(v, 16)),
             _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32(static_cast<int>(0xFFFF0000u))))};
@@ -150,7 +172,8 @@ template <> struct Avx2Pack<bfloat16> : Avx2Half<bfloat16> {
   }
 };
 
-template <> struct Avx2Pack<float16> : Avx2Half<float16> {
+template <>
+struct Avx2Pack<float16> : Avx2Half<float16> {
   static THINOUT_INLINE FloatPair unpack(__m256i v) {
     return {_mm256_cvtph_ps(_mm256_castsi256_si128(v)), _mm256_cvtph_ps(_mm256_extracti128_si256(v, 1))};
   }
@@ -160,14 +183,18 @@ template <> struct Avx2Pack<float16> : Avx2Half<float16> {
   }
 };
 
-template <> struct Avx2Pack<keep8> : Partial<Avx2Pack<keep8>, keep8> {
-  struct Packed { __m256i low, high; };
+template <>
+struct Avx2Pack<keep8> : Partial<Avx2Pack<keep8>, keep8> {
+  struct Packed {
+    __m256i low, high;
+  };
   static constexpr int kLanes = 64;
   static THINOUT_INLINE Packed ones(const Avx2::Keep& keep) {
     const __m256i one = _mm256_set1_epi8(1);
     return {_mm256_and_si256(Avx2::bytes(keep, 0), one), _mm256_and_si256(Avx2::bytes(keep, 1), one)};
   }
-  template <bool> static THINOUT_INLINE void store(keep8* y, const Packed& a) {
+  template <bool>
+  static THINOUT_INLINE void store(keep8* y, const Packed& a) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), a.low);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(y) + 1, a.high);
   }

@@ -7,7 +7,8 @@
 namespace thinout {
 namespace {
 
-template <class T> struct Avx512Pack;
+template <class T>
+struct Avx512Pack;
 
 // Mask of the first `count` lanes, 1 <= count <= 64; narrower masks take their part.
 THINOUT_INLINE uint64_t first_lanes(int count) { return ~uint64_t{0} >> (64 - count); }
@@ -15,8 +16,11 @@ THINOUT_INLINE uint64_t first_lanes(int count) { return ~uint64_t{0} >> (64 - co
 struct Avx512 {
   using V = __m512i;
   using Limit = __m512i;
-  struct Keep { __mmask32 half[2]; };  // of 32 elements
-  template <class T> using Pack = Avx512Pack<T>;
+  struct Keep {
+    __mmask32 half[2];
+  };  // of 32 elements
+  template <class T>
+  using Pack = Avx512Pack<T>;
   static constexpr int kLanes = 8, kGroup = 4, kWords = 4;
   static constexpr bool kInline = true;
 
@@ -30,7 +34,8 @@ struct Avx512 {
   static THINOUT_INLINE V xor2(V a, V b) { return _mm512_xor_si512(a, b); }
   static THINOUT_INLINE V xor3(V a, V b, V c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
 
-  template <bool wide> static THINOUT_INLINE Limit limit(uint32_t threshold) {
+  template <bool wide>
+  static THINOUT_INLINE Limit limit(uint32_t threshold) {
     if (wide) return _mm512_set1_epi32(static_cast<int>(threshold));
     return _mm512_set1_epi16(static_cast<int16_t>(static_cast<int>(threshold) - 32769));
   }
@@ -41,7 +46,8 @@ struct Avx512 {
     const V words23 = _mm512_mask_shuffle_epi32(c2, 0xAAAA, c3, _MM_PERM_CCAA);
     const V first = _mm512_unpacklo_epi64(words01, words23), second = _mm512_unpackhi_epi64(words01, words23);
     if (wide) {
-      const __mmask32 mask = _mm512_kunpackw(_mm512_cmpge_epu32_mask(second, limit), _mm512_cmpge_epu32_mask(first, limit));
+      const __mmask32 mask =
+          _mm512_kunpackw(_mm512_cmpge_epu32_mask(second, limit), _mm512_cmpge_epu32_mask(first, limit));
       keep.half[element / 32] = mask;
     } else {  // (lane ^ 0x8000) >= t, unsigned, is lane > t - 32769, signed
       keep.half[0] = _mm512_cmpgt_epi16_mask(first, limit);
@@ -54,16 +60,21 @@ struct Avx512 {
     keep.half[0] = static_cast<__mmask32>(bits);
     keep.half[1] = static_cast<__mmask32>(bits >> 32);
   }
-  static THINOUT_INLINE void fence() { _mm_sfence(); }
+  static void fence() { _mm_sfence(); }
 };
 
-template <> struct Avx512Pack<float> {
+template <>
+struct Avx512Pack<float> {
   using Scalar = float;
   using Packed = __m512;
   static constexpr int kLanes = 16;
   static THINOUT_INLINE __m512 load(const float* x) { return _mm512_loadu_ps(x); }
-  static THINOUT_INLINE __m512 load_part(const float* x, int count) { return _mm512_maskz_loadu_ps(static_cast<__mmask16>(first_lanes(count)), x); }
-  static THINOUT_INLINE void store_part(float* y, __m512 a, int count) { _mm512_mask_storeu_ps(y, static_cast<__mmask16>(first_lanes(count)), a); }
+  static THINOUT_INLINE __m512 load_part(const float* x, int count) {
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>(first_lanes(count)), x);
+  }
+  static THINOUT_INLINE void store_part(float* y, __m512 a, int count) {
+    _mm512_mask_storeu_ps(y, static_cast<__mmask16>(first_lanes(count)), a);
+  }
   static THINOUT_INLINE __m512 unpack(__m512 a) { return a; }
   static THINOUT_INLINE __m512 pack(__m512 a) { return a; }
   static THINOUT_INLINE __m512 mul(__m512 a, float b) { return _mm512_mul_ps(a, _mm512_set1_ps(b)); }
@@ -71,19 +82,27 @@ template <> struct Avx512Pack<float> {
   static THINOUT_INLINE __m512 select(__m512 a, const Avx512::Keep& keep, int i) {
     return _mm512_maskz_mov_ps(static_cast<__mmask16>(keep.half[i / 32] >> (i % 32)), a);
   }
-  template <bool bypass_cache> static THINOUT_INLINE void store(float* y, __m512 a) {
-    if (bypass_cache) _mm512_stream_ps(y, a);
-    else _mm512_storeu_ps(y, a);
+  template <bool bypass_cache>
+  static THINOUT_INLINE void store(float* y, __m512 a) {
+    if (bypass_cache)
+      _mm512_stream_ps(y, a);
+    else
+      _mm512_storeu_ps(y, a);
   }
 };
 
-template <> struct Avx512Pack<double> {
+template <>
+struct Avx512Pack<double> {
   using Scalar = double;
   using Packed = __m512d;
   static constexpr int kLanes = 8;
   static THINOUT_INLINE __m512d load(const double* x) { return _mm512_loadu_pd(x); }
-  static THINOUT_INLINE __m512d load_part(const double* x, int count) { return _mm512_maskz_loadu_pd(static_cast<__mmask8>(first_lanes(count)), x); }
-  static THINOUT_INLINE void store_part(double* y, __m512d a, int count) { _mm512_mask_storeu_pd(y, static_cast<__mmask8>(first_lanes(count)), a); }
+  static THINOUT_INLINE __m512d load_part(const double* x, int count) {
+    return _mm512_maskz_loadu_pd(static_cast<__mmask8>(first_lanes(count)), x);
+  }
+  static THINOUT_INLINE void store_part(double* y, __m512d a, int count) {
+    _mm512_mask_storeu_pd(y, static_cast<__mmask8>(first_lanes(count)), a);
+  }
   static THINOUT_INLINE __m512d unpack(__m512d a) { return a; }
   static THINOUT_INLINE __m512d pack(__m512d a) { return a; }
   static THINOUT_INLINE __m512d mul(__m512d a, double b) { return _mm512_mul_pd(a, _mm512_set1_pd(b)); }
@@ -91,22 +110,32 @@ template <> struct Avx512Pack<double> {
   static THINOUT_INLINE __m512d select(__m512d a, const Avx512::Keep& keep, int i) {
     return _mm512_maskz_mov_pd(static_cast<__mmask8>(keep.half[i / 32] >> (i % 32)), a);
   }
-  template <bool bypass_cache> static THINOUT_INLINE void store(double* y, __m512d a) {
-    if (bypass_cache) _mm512_stream_pd(y, a);
-    else _mm512_storeu_pd(y, a);
+  template <bool bypass_cache>
+  static THINOUT_INLINE void store(double* y, __m512d a) {
+    if (bypass_cache)
+      _mm512_stream_pd(y, a);
+    else
+      _mm512_storeu_pd(y, a);
   }
 };
 
-struct FloatPair { __m512 a, b; };
+struct FloatPair {
+  __m512 a, b;
+};
 
 // What the two 16-bit types share: 32 elements in one register, arithmetic in two of float32.
-template <class T> struct Avx512Half {
+template <class T>
+struct Avx512Half {
   using Scalar = float;
   using Packed = __m512i;
   static constexpr int kLanes = 32;
   static THINOUT_INLINE __m512i load(const T* x) { return _mm512_loadu_si512(x); }
-  static THINOUT_INLINE __m512i load_part(const T* x, int count) { return _mm512_maskz_loadu_epi16(static_cast<__mmask32>(first_lanes(count)), x); }
-  static THINOUT_INLINE void store_part(T* y, __m512i a, int count) { _mm512_mask_storeu_epi16(y, static_cast<__mmask32>(first_lanes(count)), a); }
+  static THINOUT_INLINE __m512i load_part(const T* x, int count) {
+    return _mm512_maskz_loadu_epi16(static_cast<__mmask32>(first_lanes(count)), x);
+  }
+  static THINOUT_INLINE void store_part(T* y, __m512i a, int count) {
+    _mm512_mask_storeu_epi16(y, static_cast<__mmask32>(first_lanes(count)), a);
+  }
   static THINOUT_INLINE FloatPair mul(FloatPair p, float s) {
     return {_mm512_mul_ps(p.a, _mm512_set1_ps(s)), _mm512_mul_ps(p.b, _mm512_set1_ps(s))};
   }
@@ -116,15 +145,19 @@ template <class T> struct Avx512Half {
   static THINOUT_INLINE __m512i select(__m512i a, const Avx512::Keep& keep, int i) {
     return _mm512_maskz_mov_epi16(keep.half[i / 32], a);
   }
-  template <bool bypass_cache> static THINOUT_INLINE void store(T* y, __m512i a) {
-    if (bypass_cache) _mm512_stream_si512(reinterpret_cast<__m512i*>(y), a);
-    else _mm512_storeu_si512(y, a);
+  template <bool bypass_cache>
+  static THINOUT_INLINE void store(T* y, __m512i a) {
+    if (bypass_cache)
+      _mm512_stream_si512(reinterpret_cast<__m512i*>(y), a);
+    else
+      _mm512_storeu_si512(y, a);
   }
 };
 
 // Even elements go to `a`, odd ones to `b`; a NaN needs no guard: see kernel_avx2.cpp. The processor's own
 // conversion (AVX512_BF16) is of no use here, since it flushes subnormal numbers to zero.
-template <> struct Avx512Pack<bfloat16> : Avx512Half<bfloat16> {
+template <>
+struct Avx512Pack<bfloat16> : Avx512Half<bfloat16> {
   static THINOUT_INLINE FloatPair unpack(__m512i v) {
     return {_mm512_castsi512_ps(_mm512_slli_epi32(v, 16)),
             _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xFFFF0000u))))};
@@ -139,7 +172,8 @@ template <> struct Avx512Pack<bfloat16> : Avx512Half<bfloat16> {
   }
 };
 
-template <> struct Avx512Pack<float16> : Avx512Half<float16> {
+template <>
+struct Avx512Pack<float16> : Avx512Half<float16> {
   static THINOUT_INLINE FloatPair unpack(__m512i v) {
     return {_mm512_cvtph_ps(_mm512_castsi512_si256(v)), _mm512_cvtph_ps(_mm512_extracti64x4_epi64(v, 1))};
   }
@@ -150,15 +184,19 @@ template <> struct Avx512Pack<float16> : Avx512Half<float16> {
   }
 };
 
-template <> struct Avx512Pack<keep8> {
+template <>
+struct Avx512Pack<keep8> {
   using Packed = __m512i;
   static constexpr int kLanes = 64;
   static THINOUT_INLINE __m512i ones(const Avx512::Keep& keep) {
     return _mm512_maskz_set1_epi8(Avx512::collapse(keep), 1);
   }
-  template <bool bypass_cache> static THINOUT_INLINE void store(keep8* y, __m512i a) {
-    if (bypass_cache) _mm512_stream_si512(reinterpret_cast<__m512i*>(y), a);
-    else _mm512_storeu_si512(y, a);
+  template <bool bypass_cache>
+  static THINOUT_INLINE void store(keep8* y, __m512i a) {
+    if (bypass_cache)
+      _mm512_stream_si512(reinterpret_cast<__m512i*>(y), a);
+    else
+      _mm512_storeu_si512(y, a);
   }
   static THINOUT_INLINE void store_part(keep8* y, __m512i a, int count) {
     _mm512_mask_storeu_epi8(y, first_lanes(count), a);

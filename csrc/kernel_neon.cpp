@@ -19,7 +19,10 @@ struct Neon : Bytes {
   static THINOUT_INLINE V high(V a) { return vshrq_n_u64(a, 32); }
   static THINOUT_INLINE V xor2(V a, V b) { return veorq_u64(a, b); }
   static THINOUT_INLINE V xor3(V a, V b, V c) { return xor2(xor2(a, b), c); }
-  template <bool wide> static THINOUT_INLINE Limit limit(uint32_t threshold) { return threshold; }
+  template <bool wide>
+  static THINOUT_INLINE Limit limit(uint32_t threshold) {
+    return threshold;
+  }
 
   template <bool wide>
   static THINOUT_INLINE void compare(Keep& keep, int element, Limit limit, V c0, V c1, V c2, V c3) {

@@ -69,7 +69,8 @@ inline int read_layout(Layout& layout, int ndim, const int64_t* sizes, const int
   if (!x_strides) x_strides = y_strides;
   int64_t last_index = first_index;
   for (int d = 0; d < ndim; ++d) {
-    if (sizes[d] < 0 || __builtin_mul_overflow(layout.num_elements, sizes[d], &layout.num_elements)) return THINOUT_BAD_SIZE;
+    if (sizes[d] < 0 || __builtin_mul_overflow(layout.num_elements, sizes[d], &layout.num_elements))
+      return THINOUT_BAD_SIZE;
     if (x_strides[d] < 0 || y_strides[d] < 0 || index_strides[d] < 0) return THINOUT_BAD_STRIDE;
     if (sizes[d] > 0 && !accumulate(sizes[d] - 1, index_strides[d], last_index)) return THINOUT_BAD_INDEX;
     if (sizes[d] != 1) layout.append({sizes[d], x_strides[d], y_strides[d], index_strides[d]});

@@ -12,7 +12,9 @@ namespace thinout {
 namespace {
 
 // Storing around the caches pays once the output would not fit into the last one anyway.
-inline bool bypasses_cache(const void* x, const void* y, int64_t bytes) { return x != y && bytes >= (int64_t{24} << 20); }
+inline bool bypasses_cache(const void* x, const void* y, int64_t bytes) {
+  return x != y && bytes >= (int64_t{24} << 20);
+}
 
 // A large fresh output costs far more in page faults, one for every 4 KiB, than in arithmetic. Where the kernel gives
 // huge pages on request (its usual setting), ask. Memory that has been touched already, which one page in the middle

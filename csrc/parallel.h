@@ -10,8 +10,8 @@
 namespace thinout {
 namespace {
 
-constexpr int64_t kBlockElements = 4096;          // what a thread takes at least
-constexpr int64_t kSerialElements = 16 * 1024;    // fewer than this: one thread
+constexpr int64_t kBlockElements = 4096;        // what a thread takes at least
+constexpr int64_t kSerialElements = 16 * 1024;  // fewer than this: one thread
 
 // Calls work(begin, end) on ranges that together are [0, num_tasks).
 template <class Work>

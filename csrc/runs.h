@@ -27,6 +27,9 @@ struct Call {
   void select(const uint64_t* bits, const void* in, int64_t offset, int64_t n) const {
     isa.select[type](bits, in, out(offset), n, stream.scale, bypass_cache);
   }
+  void finish() const {  // of each thread
+    if (bypass_cache) isa.fence();
+  }
 };
 
 // Splits a run into pieces of at most `step`: a dimension for the end of the walk.
@@ -45,14 +48,18 @@ class Input {
     if (!call_.x) return nullptr;
     const char* from = call_.x + offset * call_.bytes();
     if (stride_ == 1 || n == 1) return from;
-    if (call_.bytes() == 8) gather<8>(from, n);
-    else if (call_.bytes() == 4) gather<4>(from, n);
-    else gather<2>(from, n);
+    if (call_.bytes() == 8)
+      gather<8>(from, n);
+    else if (call_.bytes() == 4)
+      gather<4>(from, n);
+    else
+      gather<2>(from, n);
     return buffer_;
   }
 
  private:
-  template <int bytes> void gather(const char* from, int64_t n) {
+  template <int bytes>
+  void gather(const char* from, int64_t n) {
     for (int64_t i = 0; i < n; ++i) std::memcpy(buffer_ + i * bytes, from + i * stride_ * bytes, bytes);
   }
   const Call& call_;
@@ -79,7 +86,9 @@ class RunBatch {
   }
 
  private:
-  struct Row { int64_t x, y, n, bit; };
+  struct Row {
+    int64_t x, y, n, bit;
+  };
   static constexpr int kRows = 128;
 
   void write(const Row& row) {
@@ -92,8 +101,10 @@ class RunBatch {
     call_.select(bits, input_.at(row.x, row.n), row.y, row.n);
   }
   void write_shared(const Row& row) {
-    if (bits_from(draws_.bits(), row.bit) & 1) call_.select(all_, input_.at(row.x, row.n), row.y, row.n);
-    else std::memset(call_.out(row.y), 0, static_cast<size_t>(row.n * call_.bytes()));
+    if (bits_from(draws_.bits(), row.bit) & 1)
+      call_.select(all_, input_.at(row.x, row.n), row.y, row.n);
+    else
+      std::memset(call_.out(row.y), 0, static_cast<size_t>(row.n * call_.bytes()));
   }
 
   const Call& call_;

@@ -21,9 +21,15 @@ struct Stream {
 };
 
 // Storage types that C++17 lacks. Index = the C ABI's dtype code.
-struct bfloat16 { uint16_t bits; };
-struct float16 { uint16_t bits; };
-struct keep8 { uint8_t value; };  // output of the mask functions: 1 = keep
+struct bfloat16 {
+  uint16_t bits;
+};
+struct float16 {
+  uint16_t bits;
+};
+struct keep8 {
+  uint8_t value;
+};  // output of the mask functions: 1 = keep
 enum Type { kFloat32, kFloat64, kBfloat16, kFloat16, kMask, kNumTypes };
 
 constexpr int kRounds = 10;

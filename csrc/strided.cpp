@@ -40,6 +40,7 @@ void run_batched(const Call& call, const Layout& outer, const Dim& run, int num_
     Cursor c(walk, begin);
     for (int64_t i = begin; i < end; ++i, c.advance()) batch.add(c, piece_size(run, kRun, c.at[piece]));
     batch.flush();
+    call.finish();
   });
 }
 
@@ -56,6 +57,7 @@ void run_transposed(const Call& call, Layout walk, const Dim& across, const Dim&
     for (int64_t i = begin; i < end; ++i, c.advance()) {
       tile.apply(c, piece_size(across, shape.rows, c.at[first]), piece_size(run, shape.columns, c.at[first + 1]));
     }
+    call.finish();
   });
 }
 
@@ -75,6 +77,7 @@ void run_any(const Call& call, Layout walk, const Dim& run, int num_threads) {
       for (int64_t k = 0; k < n; ++k) bits |= (bits_from(draws.bits(), position[k]) & 1) << k;
       call.select(&bits, input.at(c.x, n), c.y, n);
     }
+    call.finish();
   });
 }
 
@@ -119,14 +122,16 @@ int thinout_dropout_strided(const void* x, void* y, int dtype, int ndim, const i
   if (dtype < 0 || dtype >= kMask) return THINOUT_BAD_DTYPE;
   if (ndim > 0 && !x_strides) return THINOUT_BAD_POINTER;
   if (const int status = check_threshold(threshold, wide)) return status;
-  if (const int status = read_layout(layout, ndim, sizes, x_strides, y_strides, index_strides, first_index)) return status;
+  if (const int status = read_layout(layout, ndim, sizes, x_strides, y_strides, index_strides, first_index))
+    return status;
   if (layout.num_elements == 0) return THINOUT_OK;
   if (!x || !y) return THINOUT_BAD_POINTER;
   const Stream stream = make_stream(key, offset, threshold, wide, scale);
   const int64_t bytes = layout.num_elements * kElementBytes[dtype];
   prepare_output(x, y, bytes);  // dense but for odd strides, of which this covers the first part
   run_strided({kernels(), stream, static_cast<const char*>(x), static_cast<char*>(y), dtype, first_index,
-               bypasses_cache(x, y, bytes)}, layout, num_threads);
+               bypasses_cache(x, y, bytes)},
+              layout, num_threads);
   return THINOUT_OK;
 }
 
@@ -135,11 +140,13 @@ int thinout_mask_strided(uint8_t* mask, int ndim, const int64_t* sizes, const in
                          uint64_t threshold, int wide, int num_threads) {
   Layout layout;
   if (const int status = check_threshold(threshold, wide)) return status;
-  if (const int status = read_layout(layout, ndim, sizes, nullptr, mask_strides, index_strides, first_index)) return status;
+  if (const int status = read_layout(layout, ndim, sizes, nullptr, mask_strides, index_strides, first_index))
+    return status;
   if (layout.num_elements == 0) return THINOUT_OK;
   if (!mask) return THINOUT_BAD_POINTER;
   const Stream stream = make_stream(key, offset, threshold, wide, 1.0);
-  run_strided({kernels(), stream, nullptr, reinterpret_cast<char*>(mask), kMask, first_index, false}, layout, num_threads);
+  run_strided({kernels(), stream, nullptr, reinterpret_cast<char*>(mask), kMask, first_index, false}, layout,
+              num_threads);
   return THINOUT_OK;
 }
 

@@ -17,8 +17,8 @@ constexpr int64_t kTileElements = 64 * 1024, kMaxRows = 1024, kMaxColumns = 1024
 inline int64_t round_up64(int64_t n) { return words_for(n) * 64; }
 inline int64_t at_most(int64_t n, int64_t limit) { return n < limit ? n : limit; }
 
-// Wide tiles use memory best, since a row is contiguous; where columns do not start at whole words of 64 decisions, tall
-// ones waste fewer of the decisions at their ends.
+// Wide tiles use memory best, since a row is contiguous; where columns do not start at whole words of 64 decisions,
+// tall ones waste fewer of the decisions at their ends.
 inline TileShape tile_shape(const Dim& across, const Dim& run, bool aligned) {
   if (across.size <= kMaxRows && run.index == across.size) {
     const int64_t fitting = at_most(kTileElements / across.size, kMaxColumns) / 64 * 64;
@@ -64,38 +64,42 @@ class Tile {
 
   // bits_ = the rows' decisions, each row from a whole word on.
   void transpose(int64_t rows, int64_t columns) {
+    const int64_t stride = words_for(columns);
     uint64_t square[64];
     for (int64_t column = 0; column < columns; column += 64) {
       const int64_t width = at_most(columns - column, 64);
       for (int64_t row = 0; row < rows; row += 64) {
         for (int64_t k = 0; k < 64; ++k) square[k] = k < width ? bits_from(draws_.bits(), start_[column + k] + row) : 0;
         transpose64(square);
-        for (int64_t k = 0; k < 64; ++k) bits_[(row + k) * words_for(columns) + column / 64] = square[k];
+        for (int64_t k = 0; k < 64; ++k) bits_[(row + k) * stride + column / 64] = square[k];
       }
     }
   }
 
   // The rows follow each other in memory without gaps (channels last): one long run.
   void apply_dense(const Cursor& c, int64_t rows, int64_t columns) {
-    BitWriter writer(packed_);
-    narrow() ? interleave(writer, rows, columns) : concatenate(writer, rows, columns);
+    narrow() ? interleave(rows, columns) : concatenate(rows, columns);
     call_.select(packed_, input_.at(c.x, rows * columns), c.y, rows * columns);
   }
-  void concatenate(BitWriter& writer, int64_t rows, int64_t columns) {
+  void concatenate(int64_t rows, int64_t columns) {
     transpose(rows, columns);
+    BitWriter writer(packed_);
     const uint64_t* bits = bits_;
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t k = 0; k < columns; k += 64) writer.append(*bits++, static_cast<int>(at_most(columns - k, 64)));
     }
+    writer.finish();
   }
   // For few columns (3 colours): 8 rows at a time, each column's 8 decisions spread to their places by a table.
-  void interleave(BitWriter& writer, int64_t rows, int64_t columns) {
+  void interleave(int64_t rows, int64_t columns) {
+    BitWriter writer(packed_);
     for (int64_t row = 0; row < rows; row += 8) {
       uint64_t word = 0;
       for (int64_t k = 0; k < columns; ++k) word |= spread_[bits_from(draws_.bits(), start_[k] + row) & 0xFF] << k;
       const int count = static_cast<int>(at_most(rows - row, 8) * columns);
       writer.append(word & ~uint64_t{0} >> (64 - count), count);
     }
+    writer.finish();
   }
 
   const Call& call_;

@@ -7,10 +7,13 @@
 #include <cstring>
 #include <vector>
 
-struct Block { uint32_t word[4]; };
+struct Block {
+  uint32_t word[4];
+};
 
 inline Block philox(uint64_t counter_low, uint64_t counter_high, uint64_t key) {
-  uint32_t c[4] = {uint32_t(counter_low), uint32_t(counter_low >> 32), uint32_t(counter_high), uint32_t(counter_high >> 32)};
+  uint32_t c[4] = {uint32_t(counter_low), uint32_t(counter_low >> 32), uint32_t(counter_high),
+                   uint32_t(counter_high >> 32)};
   uint32_t k0 = uint32_t(key), k1 = uint32_t(key >> 32);
   for (int round = 0; round < 10; ++round) {
     const uint64_t a = 0xD2511F53ull * c[0], b = 0xCD9E8D57ull * c[2];
@@ -35,16 +38,24 @@ inline bool kept(const Spec& s, uint64_t index) {
   return ((word >> (16 * (index % 2)) & 0xFFFF) ^ 0x8000) >= s.threshold;
 }
 
-inline float as_float(uint32_t bits) { float f; std::memcpy(&f, &bits, 4); return f; }
-inline uint32_t as_bits(float f) { uint32_t bits; std::memcpy(&bits, &f, 4); return bits; }
+inline float as_float(uint32_t bits) {
+  float f;
+  std::memcpy(&f, &bits, 4);
+  return f;
+}
+inline uint32_t as_bits(float f) {
+  uint32_t bits;
+  std::memcpy(&bits, &f, 4);
+  return bits;
+}
 
 // 16-bit floats through exact scaling by powers of two and the C library's rounding, not through bit tricks.
 inline double half_value(uint16_t h, int fraction_bits, int bias) {
   const int exponent_mask = (1 << (15 - fraction_bits)) - 1;
   const int exponent = h >> fraction_bits & exponent_mask, fraction = h & ((1 << fraction_bits) - 1);
   double v = exponent == exponent_mask ? (fraction ? NAN : INFINITY)
-             : exponent ? std::ldexp((1 << fraction_bits) + fraction, exponent - bias - fraction_bits)
-                        : std::ldexp(fraction, 1 - bias - fraction_bits);
+             : exponent                ? std::ldexp((1 << fraction_bits) + fraction, exponent - bias - fraction_bits)
+                                       : std::ldexp(fraction, 1 - bias - fraction_bits);
   return h & 0x8000 ? -v : v;
 }
 inline uint16_t half_rounded(double v, int fraction_bits, int bias) {
@@ -60,8 +71,16 @@ inline uint16_t half_rounded(double v, int fraction_bits, int bias) {
   return code >= infinity ? sign | infinity : sign | uint16_t(code);
 }
 
-struct Float32 { using S = float; static double value(S x) { return x; } static S rounded(double v) { return float(v); } };
-struct Float64 { using S = double; static double value(S x) { return x; } static S rounded(double v) { return v; } };
+struct Float32 {
+  using S = float;
+  static double value(S x) { return x; }
+  static S rounded(double v) { return float(v); }
+};
+struct Float64 {
+  using S = double;
+  static double value(S x) { return x; }
+  static S rounded(double v) { return v; }
+};
 struct Bfloat16 {
   using S = uint16_t;
   static double value(S x) { return half_value(x, 7, 127); }
@@ -74,17 +93,20 @@ struct Float16 {
 };
 
 // x * scale as the contract says: in double for float64, in float32 else, then rounded to the type.
-template <class F> typename F::S scaled(typename F::S x, double scale) {
+template <class F>
+typename F::S scaled(typename F::S x, double scale) {
   if (sizeof(typename F::S) == 8) return F::rounded(F::value(x) * scale);
   return F::rounded(float(F::value(x)) * float(scale));
 }
-template <class F> bool same(typename F::S a, typename F::S b) {
+template <class F>
+bool same(typename F::S a, typename F::S b) {
   if (std::isnan(F::value(a))) return std::isnan(F::value(b));
   return std::memcmp(&a, &b, sizeof a) == 0;
 }
 
 // Values of every kind: normal, huge, tiny, subnormal, zeros, infinities, NaN.
-template <class F> std::vector<typename F::S> samples(int64_t n, uint64_t seed = 1) {
+template <class F>
+std::vector<typename F::S> samples(int64_t n, uint64_t seed = 1) {
   std::vector<typename F::S> x(static_cast<size_t>(n));
   for (int64_t i = 0; i < n; ++i) {
     const Block b = philox(uint64_t(i), 0, seed);
@@ -100,18 +122,19 @@ template <class F> std::vector<typename F::S> samples(int64_t n, uint64_t seed =
 
 inline int failures = 0;
 
-#define CHECK(condition, ...)                                             \
-  do {                                                                    \
-    if (!(condition)) {                                                   \
-      ++failures;                                                         \
-      std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition);         \
-      std::printf(__VA_ARGS__);                                           \
-      std::printf("\n");                                                  \
-    }                                                                     \
+#define CHECK(condition, ...)                                     \
+  do {                                                            \
+    if (!(condition)) {                                           \
+      ++failures;                                                 \
+      std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition); \
+      std::printf(__VA_ARGS__);                                   \
+      std::printf("\n");                                          \
+    }                                                             \
   } while (0)
 
 // Memory between two guards; a write beyond an end shows.
-template <class S> class Guarded {
+template <class S>
+class Guarded {
  public:
   explicit Guarded(int64_t n, int64_t shift = 0) : n_(n), shift_(shift), data_(size_t(n + 2 * kGuard + shift)) {
     std::memset(data_.data(), 0xA5, data_.size() * sizeof(S));

@@ -10,15 +10,20 @@ namespace {
 std::vector<std::string> forms() {
   std::vector<std::string> names(1);
   for (const char* c = thinout_isa_available(); *c; ++c) {
-    if (*c == ',') names.emplace_back();
-    else names.back() += *c;
+    if (*c == ',')
+      names.emplace_back();
+    else
+      names.back() += *c;
   }
   return names;
 }
 
 // kat_vectors of Random123 for philox4x32 with 10 rounds.
 void test_known_answers() {
-  const struct { uint64_t low, high, key; uint32_t want[4]; } cases[] = {
+  const struct {
+    uint64_t low, high, key;
+    uint32_t want[4];
+  } cases[] = {
       {0, 0, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
       {~0ull, ~0ull, ~0ull, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
       {0x85a308d3243f6a88, 0x0370734413198a2e, 0x299f31d0a4093822, {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
@@ -39,7 +44,8 @@ void test_known_answers() {
   }
 }
 
-template <class F> void check_flat(int dtype, const Spec& s, int64_t n, int64_t first, int threads, bool in_place) {
+template <class F>
+void check_flat(int dtype, const Spec& s, int64_t n, int64_t first, int threads, bool in_place) {
   const auto x = samples<F>(n);
   Guarded<typename F::S> y(n, first % 3);
   if (in_place && n) std::memcpy(y.begin(), x.data(), size_t(n) * sizeof(typename F::S));
@@ -52,7 +58,8 @@ template <class F> void check_flat(int dtype, const Spec& s, int64_t n, int64_t 
     const auto want = kept(s, uint64_t(first + i)) ? scaled<F>(x[size_t(i)], s.scale) : typename F::S{};
     if (same<F>(want, y[i])) continue;
     CHECK(false, "%s dtype %d n %ld first %ld wide %d threads %d: element %ld of value %g is %g, not %g", thinout_isa(),
-          dtype, long(n), long(first), s.wide, threads, long(i), F::value(x[size_t(i)]), F::value(y[i]), F::value(want));
+          dtype, long(n), long(first), s.wide, threads, long(i), F::value(x[size_t(i)]), F::value(y[i]),
+          F::value(want));
     return;
   }
 }
@@ -127,9 +134,11 @@ void test_large() {
     thinout_dropout(x.data(), whole.data() + start, n, 0, 3, s.key, s.offset, s.threshold, 0, s.scale, 2);
     for (int64_t i = 0; i < n; i += piece) {
       const int64_t count = n - i < piece ? n - i : piece;
-      thinout_dropout(x.data() + i, pieces.data() + start + i, count, 0, 3 + i, s.key, s.offset, s.threshold, 0, s.scale, 1);
+      thinout_dropout(x.data() + i, pieces.data() + start + i, count, 0, 3 + i, s.key, s.offset, s.threshold, 0,
+                      s.scale, 1);
     }
-    CHECK(std::memcmp(whole.data() + start, pieces.data() + start, size_t(n) * 4) == 0, "%s start %ld", thinout_isa(), long(start));
+    CHECK(std::memcmp(whole.data() + start, pieces.data() + start, size_t(n) * 4) == 0, "%s start %ld", thinout_isa(),
+          long(start));
   }
 }
 

@@ -29,7 +29,8 @@ int64_t offset_at(const Case& c, const std::vector<int64_t>& strides, int64_t po
   return offset;
 }
 
-template <class F> void check(const Case& c, int dtype, const Spec& s, int threads) {
+template <class F>
+void check(const Case& c, int dtype, const Spec& s, int threads) {
   if (count(c) == 0) return;
   const auto x = samples<F>(reach(c, c.x));
   Guarded<typename F::S> y(reach(c, c.y));
@@ -43,7 +44,8 @@ template <class F> void check(const Case& c, int dtype, const Spec& s, int threa
     const auto value = x[size_t(offset_at(c, c.x, i))];
     const auto want = kept(s, index) ? scaled<F>(value, s.scale) : typename F::S{};
     if (same<F>(want, y[offset_at(c, c.y, i)])) continue;
-    CHECK(false, "%s %s dtype %d wide %d threads %d: element %ld", thinout_isa(), c.what, dtype, s.wide, threads, long(i));
+    CHECK(false, "%s %s dtype %d wide %d threads %d: element %ld", thinout_isa(), c.what, dtype, s.wide, threads,
+          long(i));
     return;
   }
 }
@@ -52,7 +54,8 @@ void check_mask(const Case& c, const Spec& s, int threads) {
   if (count(c) == 0) return;
   Guarded<uint8_t> mask(reach(c, c.y));
   CHECK(thinout_mask_strided(mask.begin(), int(c.sizes.size()), c.sizes.data(), c.y.data(), c.index.data(), c.first,
-                             s.key, s.offset, s.threshold, s.wide, threads) == 0, "%s: mask status", c.what);
+                             s.key, s.offset, s.threshold, s.wide, threads) == 0,
+        "%s: mask status", c.what);
   CHECK(mask.intact(), "%s %s: mask wrote outside", thinout_isa(), c.what);
   for (int64_t i = 0; i < count(c); ++i) {
     if (mask[offset_at(c, c.y, i)] == kept(s, uint64_t(c.first + offset_at(c, c.index, i)))) continue;
@@ -101,7 +104,12 @@ const Case kCases[] = {
 Case random_case(uint64_t number) {
   const Block b = philox(number, 1, 99);
   const int ndim = 1 + int(b.word[0] % 5);
-  Case c{"random", {}, std::vector<int64_t>(size_t(ndim)), std::vector<int64_t>(size_t(ndim)), std::vector<int64_t>(size_t(ndim)), b.word[1] % 200};
+  Case c{"random",
+         {},
+         std::vector<int64_t>(size_t(ndim)),
+         std::vector<int64_t>(size_t(ndim)),
+         std::vector<int64_t>(size_t(ndim)),
+         b.word[1] % 200};
   std::vector<std::pair<uint32_t, size_t>> order;
   for (int d = 0; d < ndim; ++d) {
     const Block e = philox(number, uint64_t(2 + d), 99);
@@ -150,6 +158,21 @@ void test_bad_arguments() {
   CHECK(call(2, three_two, rows, overlap, far) == THINOUT_BAD_INDEX, "index overflow");
 }
 
+// Above the size at which stores go around the caches: a transposed array, against the plain one.
+void test_large() {
+  const int64_t side = 2624, n = side * side, sizes[] = {side, side}, plain[] = {side, 1}, turned[] = {1, side};
+  const Spec s;
+  std::vector<float> x(size_t(n), 1.5f), y(static_cast<size_t>(n)), want(static_cast<size_t>(n));
+  thinout_dropout(x.data(), want.data(), n, 0, 0, s.key, s.offset, s.threshold, 0, s.scale, 1);
+  thinout_dropout_strided(x.data(), y.data(), 0, 2, sizes, turned, turned, plain, 0, s.key, s.offset, s.threshold, 0,
+                          s.scale, 2);
+  for (int64_t i = 0; i < n; ++i) {
+    if (y[size_t(i % side * side + i / side)] == want[size_t(i)]) continue;
+    CHECK(false, "%s large transposed: element %ld", thinout_isa(), long(i));
+    return;
+  }
+}
+
 }  // namespace
 
 void test_strided() {
@@ -157,6 +180,7 @@ void test_strided() {
   wide.wide = 1;
   wide.threshold = 1288490189;
   test_bad_arguments();
+  test_large();
   for (const Spec& s : {Spec{}, wide}) {
     for (const Case& c : kCases) check_all(c, s, 1);
     for (const Case& c : kCases) check<Float32>(c, THINOUT_FLOAT32, s, 3);
