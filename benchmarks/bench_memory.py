@@ -3,9 +3,9 @@
     python benchmarks/bench_memory.py --out docs/results/bench/memory.json
 
 Kept bytes are counted by autograd's hooks on saved tensors, each storage once, parameters and the caller's own tensors
-left out. The peak is the largest resident memory of a fresh process during one step, above that before the step; it needs
-Linux, which counts it. In these processes the C library returns freed tensors to the system at once, so that the peak
-is that of live tensors and not of what an allocator keeps for later.
+left out. The peak is the largest resident memory of a fresh process during one step, above that before the step; it
+needs Linux, which counts it. In these processes the C library returns freed tensors to the system at once, so that the
+peak is that of live tensors and not of what an allocator keeps for later.
 """
 
 from __future__ import annotations

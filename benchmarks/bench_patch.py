@@ -1,10 +1,10 @@
 """What `thinout.patch_torch()` brings: whole training steps and single calls, PyTorch against PyTorch patched.
 
-    python benchmarks/bench_patch.py --rounds 30 --threads 2 --out patch.json
+    python benchmarks/bench_patch.py --rounds 30 --threads 2 --out docs/results/bench/patch.json
 
-Each round times one step of one model with the patch off and one with it on, in alternating order; the ratio off / on
-is taken within the round. The interval holds the median with at least 95 % (order statistics, exact). "Off" calls pass
-through the registered but idle kernel (about 2 us a call); single calls are also timed in a process never patched.
+Each round times one step of one model with the patch off and one with it on; the ratio off / on is taken within the
+round. "Off" steps pass through the registered but idle kernel (about 2 us a call). Single calls are timed in processes
+of their own, so that "off" is a PyTorch that was never patched.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
-import statistics
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import thinout
+from thinout.lab.bench import Contender, Measurement, check_patch, perceptron, quiet, take_turns, training_step
 from thinout.torch_patch import patch_torch
 
 CALL_SIZES = (64, 1024, 4096, 1 << 16, 1 << 20)
@@ -67,11 +68,6 @@ class Recurrent(nn.Module):
         return self.net(x)[0]
 
 
-def mlp() -> nn.Module:
-    hidden = [layer for size in (784, 1024, 1024) for layer in (nn.Linear(size, 1024), nn.ReLU(), nn.Dropout(0.5))]
-    return nn.Sequential(*hidden, nn.Linear(1024, 10))
-
-
 def lenet() -> nn.Module:
     features = (nn.Conv2d(1, 32, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 5), nn.ReLU(), nn.MaxPool2d(2))
     return nn.Sequential(
@@ -95,7 +91,7 @@ def transformer(fused: bool) -> nn.Module:
 
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
-    "mlp": (mlp, (128, 784)),
+    "mlp": (perceptron, (128, 784)),
     "transformer-explicit": (lambda: transformer(False), (16, 256, 256)),
     "transformer-sdpa": (lambda: transformer(True), (16, 256, 256)),
     "lstm": (Recurrent, (32, 32, 256)),
@@ -107,49 +103,13 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 def step_of(name: str) -> Callable[[], None]:
     make, shape = MODELS[name]
     torch.manual_seed(0)
-    model, x = make(), torch.randn(shape)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=False)
-        model(x).square().mean().backward()
-        optimizer.step()
-
-    return step
-
-
-def seconds(call: Callable[[], None], patched: bool) -> float:
-    patch = patch_torch() if patched else None
-    start = time.perf_counter()
-    call()
-    elapsed = time.perf_counter() - start
-    if patch:
-        patch.close()
-    return elapsed
-
-
-def median_interval(values: list[float]) -> tuple[float, float]:
-    """Return order statistics that hold the median with at least 95 %, by the binomial distribution."""
-    n, rank, below = len(values), 0, 0.5 ** len(values)
-    while 2 * (below + math.comb(n, rank + 1) * 0.5**n) <= 0.05:
-        rank += 1
-        below += math.comb(n, rank) * 0.5**n
-    ordered = sorted(values)
-    return ordered[rank], ordered[n - 1 - rank]
+    return training_step(make(), torch.randn(shape))
 
 
 def compare(name: str, rounds: int) -> dict[str, object]:
     step = step_of(name)
-    for patched in (False, True):
-        seconds(step, patched)
-    off, on = [], []
-    for number in range(rounds):
-        for patched in (False, True) if number % 2 else (True, False):
-            (on if patched else off).append(seconds(step, patched))
-    ratios = [before / after for before, after in zip(off, on, strict=True)]
-    low, high = median_interval(ratios)
-    times = {"off_ms": 1e3 * statistics.median(off), "on_ms": 1e3 * statistics.median(on)}
-    return {"model": name, **times, "ratio": statistics.median(ratios), "low": low, "high": high}
+    times = take_turns({"off": step, "on": Contender(step, patch_torch)}, rounds)
+    return {"model": name, **times.record([("off", "on")])}
 
 
 def call_times(patched: bool) -> list[dict[str, float]]:
@@ -204,34 +164,32 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--models", nargs="*", choices=list(MODELS), default=list(MODELS))
-    parser.add_argument("--out")
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--calls", type=int, choices=(0, 1), help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.calls is not None:
         print(json.dumps(call_times(bool(options.calls))))
         return
-    calls = compare_calls(3, options.threads)
-    for row in calls:
-        print("call ", {name: round(value, 1) for name, value in row.items()}, flush=True)
-    steps = []
-    for name in options.models:
-        steps.append(compare(name, options.rounds))
-        print(
-            "{model:22} off {off_ms:8.1f} ms  on {on_ms:8.1f} ms  {ratio:.3f} [{low:.3f}, {high:.3f}]".format(
-                **steps[-1]
-            ),
-            flush=True,
-        )
-    if options.out:
-        machine = {
-            "cpu": platform.processor() or platform.machine(),
-            "torch": torch.__version__,
-            "threads": options.threads,
-        }
-        result = {**machine, "backends": thinout.backends(), "rounds": options.rounds, "calls": calls, "steps": steps}
-        with open(options.out, "w") as file:
-            json.dump(result, file, indent=1)
+    check_patch(torch.randn(1 << 16), 0.5)
+    measurement = Measurement(
+        shlex.join(["python", f"benchmarks/{Path(__file__).name}", *sys.argv[1:]]), options.rounds
+    )
+    with quiet(options.threads):
+        calls = compare_calls(3, options.threads)
+        for row in calls:
+            print("call ", {name: round(value, 1) for name, value in row.items()}, flush=True)
+        steps = [shown(compare(name, options.rounds)) for name in options.models]
+        if options.out:
+            measurement.write(options.out, threads=options.threads, calls=calls, steps=steps)
+
+
+def shown(row: dict[str, Any]) -> dict[str, Any]:
+    """Print a row and return it."""
+    times, (ratio,) = row["microseconds"], row["ratios"]
+    milliseconds = "  ".join(f"{name} {time / 1e3:8.1f} ms" for name, time in times.items())
+    print(f"{row['model']:22} {milliseconds}  {ratio['median']:.3f} [{ratio['low']}, {ratio['high']}]", flush=True)
+    return row
 
 
 if __name__ == "__main__":
