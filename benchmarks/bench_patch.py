@@ -3,28 +3,39 @@
     python benchmarks/bench_patch.py --rounds 30 --threads 2 --out docs/results/bench/patch.json
 
 Each round times one step of one model with the patch off and one with it on; the ratio off / on is taken within the
-round. "Off" steps pass through the registered but idle kernel (about 2 us a call). Single calls are timed in processes
-of their own, so that "off" is a PyTorch that was never patched.
+round. "Off" steps pass through the registered but idle kernel (about 2 us a call). Single calls are timed by two
+processes in turn, so that "off" is a PyTorch that was never patched.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, nullcontext
+from itertools import product
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thinout.lab.bench import Contender, Measurement, check_patch, perceptron, quiet, take_turns, training_step
+from thinout.lab.bench import (
+    Contender,
+    Measurement,
+    Times,
+    check_patch,
+    median_interval,
+    perceptron,
+    quiet,
+    take_turns,
+    training_step,
+)
 from thinout.torch_patch import patch_torch
 
 CALL_SIZES = (64, 1024, 4096, 1 << 16, 1 << 20)
@@ -112,51 +123,44 @@ def compare(name: str, rounds: int) -> dict[str, object]:
     return {"model": name, **times.record([("off", "on")])}
 
 
-def call_times(patched: bool) -> list[dict[str, float]]:
-    """Return the best microseconds of a call for each size, without and with backward."""
-    patch = patch_torch() if patched else None
-    rows = []
-    for size in CALL_SIZES:
-        x, grad = torch.randn(size), torch.ones(size)
-        leaf = x.clone().requires_grad_()
-
-        def both(leaf: Tensor = leaf, grad: Tensor = grad) -> None:
-            torch.autograd.grad(F.dropout(leaf), leaf, grad)
-
-        repeats = max(3, min(300, 2_000_000 // size))
-        row = {"size": size}
-        for label, call in (("forward_us", lambda x=x: F.dropout(x)), ("both_us", both)):
-            row[label] = 1e6 * min(_mean(call, repeats) for _ in range(9))
-        rows.append(row)
-    if patch:
-        patch.close()
-    return rows
+def calls_of(size: int, both: bool) -> Callable[[], object]:
+    x = torch.randn(size)
+    if not both:
+        return lambda: F.dropout(x)
+    leaf, grad = x.requires_grad_(), torch.ones(size)
+    return lambda: torch.autograd.grad(F.dropout(leaf), leaf, grad)
 
 
-def _mean(call: Callable[[], object], repeats: int) -> float:
-    start = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    return (time.perf_counter() - start) / repeats
+def serve(patched: bool) -> None:
+    """Time the calls that standard input asks for, in a process that is patched all along or never."""
+    with patch_torch() if patched else nullcontext():
+        for line in sys.stdin:
+            size, both = map(int, line.split())
+            print(take_turns({"call": calls_of(size, bool(both))}, 1).median("call"), flush=True)
 
 
-def fresh_calls(patched: bool, threads: int) -> list[dict[str, float]]:
-    """Time single calls in a process of their own, so that "off" is a PyTorch that was never patched."""
-    command = [sys.executable, __file__, "--calls", str(int(patched)), "--threads", str(threads)]
-    rows: list[dict[str, float]] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    return rows
+def compare_calls(rounds: int, threads: int) -> Iterator[dict[str, Any]]:
+    """Yield times of single calls; two processes take turns, so that "off" is a PyTorch that was never patched."""
+    command = [sys.executable, __file__, "--threads", str(threads), "--serve"]
+    with ExitStack() as stack:
+        workers = {
+            arm: stack.enter_context(subprocess.Popen([*command, arm], text=True, stdin=PIPE, stdout=PIPE))
+            for arm in ("off", "on")
+        }
+        for size, both in product(CALL_SIZES, (False, True)):
+            seconds: dict[str, list[float]] = {arm: [] for arm in workers}
+            for number in range(rounds):
+                for arm in sorted(workers, reverse=bool(number % 2)):
+                    seconds[arm].append(ask(workers[arm], size, both))
+            more = [1e6 * (on - off) for off, on in zip(seconds["off"], seconds["on"], strict=True)]
+            row = {"size": size, "pass": "forward + backward" if both else "forward"}
+            yield row | Times(seconds).record([("off", "on")]) | {"more_us": vars(median_interval(more))}
 
 
-def compare_calls(rounds: int, threads: int) -> list[dict[str, float]]:
-    runs = [[fresh_calls(patched, threads) for patched in (False, True)] for _ in range(rounds)]
-    rows = []
-    for place, size in enumerate(CALL_SIZES):
-        row: dict[str, float] = {"size": size}
-        for arm, name in enumerate(("off", "on")):
-            for label in ("forward_us", "both_us"):
-                row[f"{name}_{label}"] = min(run[arm][place][label] for run in runs)
-        rows.append(row)
-    return rows
+def ask(worker: subprocess.Popen[str], size: int, both: bool) -> float:
+    worker.stdin.write(f"{size} {int(both)}\n")
+    worker.stdin.flush()
+    return float(worker.stdout.readline())
 
 
 def main() -> None:
@@ -165,30 +169,30 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--models", nargs="*", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--calls", type=int, choices=(0, 1), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=("off", "on"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    if options.calls is not None:
-        print(json.dumps(call_times(bool(options.calls))))
+    if options.serve:
+        serve(options.serve == "on")
         return
     check_patch(torch.randn(1 << 16), 0.5)
     measurement = Measurement(
         shlex.join(["python", f"benchmarks/{Path(__file__).name}", *sys.argv[1:]]), options.rounds
     )
     with quiet(options.threads):
-        calls = compare_calls(3, options.threads)
-        for row in calls:
-            print("call ", {name: round(value, 1) for name, value in row.items()}, flush=True)
-        steps = [shown(compare(name, options.rounds)) for name in options.models]
+        calls = [
+            shown(f"{row['size']:,}, {row['pass']}", row) for row in compare_calls(options.rounds, options.threads)
+        ]
+        steps = [shown(name, compare(name, options.rounds)) for name in options.models]
         if options.out:
             measurement.write(options.out, threads=options.threads, calls=calls, steps=steps)
 
 
-def shown(row: dict[str, Any]) -> dict[str, Any]:
+def shown(what: str, row: dict[str, Any]) -> dict[str, Any]:
     """Print a row and return it."""
-    times, (ratio,) = row["microseconds"], row["ratios"]
-    milliseconds = "  ".join(f"{name} {time / 1e3:8.1f} ms" for name, time in times.items())
-    print(f"{row['model']:22} {milliseconds}  {ratio['median']:.3f} [{ratio['low']}, {ratio['high']}]", flush=True)
+    times = "  ".join(f"{name} {time / 1e3:10.4f} ms" for name, time in row["microseconds"].items())
+    median, low, high = (row["ratios"][0][name] for name in ("median", "low", "high"))
+    print(f"{what:30} {times}  {median:.3f}" + ("" if low is None else f" [{low:.3f}, {high:.3f}]"), flush=True)
     return row
 
 
