@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # A build that cannot make the C++ kernel must say so here, not fall back to pure Python as a user's install does.
 export THINOUT_REQUIRE_KERNEL := true
+# Material prints a notice about MkDocs 2, which is not in use here.
+export NO_MKDOCS_2_WARNING := 1
 
 .PHONY: demo test check lint types docs sanitize results clean
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thinout.ops import _apply, _backends
+from thinout.ops import _apply, _backends, _cpu
 from thinout.ops._contract import Mask
 
 
@@ -46,8 +46,34 @@ def _kernels(mask: Mask, x: Tensor, *others: Tensor) -> ModuleType | None:
     return kernels if served else None
 
 
+def _stream(key: Tensor, mask: Mask) -> dict[str, Any]:
+    """Return what the C++ library needs to know of a mask over row-major elements."""
+    return {
+        "key": int(key),
+        "offset": mask.offset,
+        "threshold": mask.threshold,
+        "wide": mask.wide,
+        "scale": mask.scale,
+        "first_index": mask.first_index,
+    }
+
+
+def _library_serves(mask: Mask, x: Tensor, *others: Tensor) -> bool:
+    """Whether the C++ library serves: dense and row-major CPU tensors of one type that lose some elements."""
+    return (
+        all(_backends.select(tensor) == "cpu" and tensor.is_contiguous() for tensor in (x, *others))
+        and all(tensor.dtype == x.dtype for tensor in others)
+        and 0 < mask.threshold < mask.steps
+        and x.numel() > 0
+    )
+
+
 def run_dropout_add(x: Tensor, residual: Tensor, key: Tensor, mask: Mask) -> Tensor:
     """Return residual + dropout(x), without autograd."""
+    if _library_serves(mask, x, residual):
+        out = torch.empty_like(x)
+        _cpu.dropout_add(x, residual, out, **_stream(key, mask))
+        return out
     kernels = _kernels(mask, x, residual)
     if kernels is None:
         return _backends.run(x, key, mask).add_(residual)
@@ -58,6 +84,10 @@ def run_dropout_add(x: Tensor, residual: Tensor, key: Tensor, mask: Mask) -> Ten
 
 def run_bias_act_dropout(x: Tensor, bias: Tensor, key: Tensor, mask: Mask, activation: str) -> Tensor:
     """Return dropout(activation(x + bias)), without autograd."""
+    if _library_serves(mask, x, bias):
+        out = torch.empty_like(x)
+        _cpu.bias_act_dropout(x, bias, out, activation=activation, **_stream(key, mask))
+        return out
     kernels = _kernels(mask, x, bias)
     if kernels is None:
         h = activate(x + bias, activation)
@@ -72,6 +102,10 @@ def run_bias_act_dropout_backward(
 ) -> Tensor:
     """Return the gradient of x, without autograd."""
     grad = grad.contiguous() if x.is_contiguous() else grad
+    if _library_serves(mask, x, bias, grad):
+        out = torch.empty_like(x)
+        _cpu.bias_act_dropout(x, bias, out, activation=activation, grad=grad, **_stream(key, mask))
+        return out
     kernels = _kernels(mask, x, bias, grad)
     if kernels is None:
         return activate_backward(_backends.run(grad, key, mask), x + bias, activation)
