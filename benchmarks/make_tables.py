@@ -267,6 +267,7 @@ def draw_calls(rows: Sequence[Json], mode: str, path: Path) -> None:
             if found:
                 draw_bars(axes, found, COLOURS[place], f"{dtype}, {plural(threads, 'thread')}")
         axes.set_yscale("log")
+        axes.margins(y=0.08)
         axes.axhline(1, color="#444444", linewidth=0.8)
         axes.set_xticks(range(len(sizes)), [elements(size) for size in sizes])
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -293,7 +294,9 @@ def draw_steps(steps: Sequence[Json], path: Path) -> None:
             axes.plot(ratio["median"], place, "o", color=COLOURS[0])
             if ratio["low"] is not None:
                 axes.hlines(place, ratio["low"], ratio["high"], color=COLOURS[0], linewidth=2)
-            axes.annotate(f"{ratio['median']:.2f}", (ratio["median"], place), (0, 6), textcoords="offset points")
+            axes.annotate(
+                f"{ratio['median']:.2f}", (ratio["median"], place), (0, 6), textcoords="offset points", ha="center"
+            )
         axes.axvline(1, color="#444444", linewidth=0.8)
         axes.set_yticks(range(len(steps)), [row["model"] for row in reversed(steps)])
         axes.set_ylim(-0.5, len(steps) - 0.3)

@@ -6,6 +6,8 @@ import gc
 import json
 import math
 import re
+import runpy
+import sys
 import time
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +21,8 @@ from thinout import ops
 from thinout._checks import ThinoutError
 from thinout.cli import _bench, run
 from thinout.lab import bench
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 # The bounds of the sign test's interval: Conover 1999, Practical Nonparametric Statistics, table A3 (p = 1/2): the
@@ -169,3 +173,74 @@ def test_command_prints_a_table_and_a_sentence_or_json(
     assert re.search(
         r"\nA call of thinout's dropout is [\d.]+( to [\d.]+)? times as fast as .* as fast \(95 %", printed
     )
+
+
+def _run_script(name: str, *arguments: str) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [name, *arguments])
+        try:
+            runpy.run_path(str(BENCHMARKS / name), run_name="__main__")
+        except SystemExit as stop:
+            return int(stop.code or 0)
+    return 0
+
+
+def test_page_is_made_of_what_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = tmp_path / "bench" / "ops.json"
+    assert _run_script("bench_ops.py", "--sizes", "64", "--rounds", "6", "--threads", "1", "--out", str(result)) == 0
+    rows = {(row["mode"], row["dtype"]): row for row in json.loads(result.read_text())["rows"]}
+    assert len(rows) == 2 * 5
+    assert _run_script("make_tables.py", "--results", str(tmp_path)) == 0
+    page = (tmp_path / "benchmarks.md").read_text()
+    ratio = rows["layer, forward + backward", "float32"]["ratios"][0]
+    (goal,) = re.findall(r"^\| layer, forward \+ backward, 64 elements \|.*", page, re.MULTILINE)
+    assert f"| {ratio['median']:.3g} [{ratio['low']:.3g}, {ratio['high']:.3g}] |" in goal
+    assert goal.endswith("| yes |" if ratio["median"] >= 1 else "| no |")
+    assert "| dropout, forward, float32, 1 Mi | at least 25 times as fast | not measured |  |" in page
+    assert (tmp_path / "bench" / "forward.svg").read_text().startswith("<?xml")
+    assert "bench_gpu.py` is ready to run and has not been run" in page
+
+
+def test_no_page_is_made_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run_script("make_tables.py", "--results", str(tmp_path)) == 1
+    assert "make bench" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def _row(**fields: object) -> dict[str, object]:
+    ratio = {"over": "off", "under": "on", "median": 1.0, "low": 0.9, "high": 1.1}
+    return {**fields, "ratios": [ratio | {name: fields[name] for name in ("median", "high") if name in fields}]}
+
+
+@pytest.mark.parametrize(("median", "high", "reached"), [(0.96, 0.98, True), (0.96, 0.97, False), (0.94, 1.1, False)])
+def test_no_step_may_be_slower(median: float, high: float, reached: bool) -> None:
+    tables = runpy.run_path(str(BENCHMARKS / "make_tables.py"))
+    *_, slowest = tables["step_goals"]([_row(model="one"), _row(model="two", median=median, high=high)])
+    assert slowest.reached is reached
+    assert "(two)" in slowest.measured
+
+
+@pytest.mark.parametrize(("more", "high", "expected"), [(10.0, 1.0, (True, True)), (10.1, 0.99, (False, False))])
+def test_single_calls_are_judged_at_their_worst(more: float, high: float, expected: tuple[bool, bool]) -> None:
+    tables = runpy.run_path(str(BENCHMARKS / "make_tables.py"))
+    extra = {"median": more, "low": None, "high": None}
+    calls = [_row(size=64, more_us=extra | {"median": 0.0}), _row(size=4096), _row(size=1024, more_us=extra)]
+    goals = tables["single_call_goals"]([row | {"pass": "forward"} for row in (*calls, _row(size=65536, high=high))])
+    assert tuple(goal.reached for goal in goals) == expected
+
+
+def test_kept_bytes_are_those_of_pytorchs_mask_and_of_our_key() -> None:
+    """PyTorch's dropout keeps a float32 mask, 4 bytes an element; ours keeps one int64."""
+    memory = runpy.run_path(str(BENCHMARKS / "bench_memory.py"))
+    assert memory["call_bytes"](torch.nn.Dropout(0.5), 1000) == 4000
+    assert memory["call_bytes"](thinout.nn.Dropout(0.5), 1000) == 8
+
+
+def test_peak_is_that_of_live_memory() -> None:
+    """A call that fills 64 MiB and frees it has a peak of that size, to an eighth for what else the process does."""
+    memory = runpy.run_path(str(BENCHMARKS / "bench_memory.py"))
+    peak = memory["peak_bytes"](lambda: torch.ones(16 << 20).sum())
+    if not memory["STATUS"].exists():
+        assert peak is None
+    else:
+        assert 7 / 8 < peak / (64 << 20) < 9 / 8

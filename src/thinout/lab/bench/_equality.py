@@ -12,6 +12,7 @@ from thinout.torch_patch import patch_torch
 
 KEY = 1
 WINDOW = 1 << 13
+GELU_ERROR = 32  # units of rounding; PyTorch's own GELU in float32 errs by up to 12 near -3.4
 
 
 def check_dropout(x: Tensor, p: float, *, backend: str | None = None) -> None:
@@ -41,7 +42,7 @@ def _with_gradient(x: Tensor, p: float, backend: str | None) -> tuple[Tensor, Te
 
 
 def check_fused(x: Tensor, residual: Tensor, bias: Tensor, p: float) -> None:
-    """Compare the fused forms with the separate operations.
+    """Compare the fused forms with the separate operations, GELU with that in float64.
 
     Raises:
         ThinoutError: they differ by more than the rounding of GELU.
@@ -50,10 +51,9 @@ def check_fused(x: Tensor, residual: Tensor, bias: Tensor, p: float) -> None:
     separate = residual + functional.dropout(x, p, training=True, key=KEY)
     _require("dropout_add", x, torch.equal(added, separate))
     fused = bias_act_dropout(x, bias, p, activation="gelu", training=True, key=KEY)
-    activated = torch.nn.functional.gelu(x + bias)
-    separate = functional.dropout(activated, p, training=True, key=KEY)
-    rounding = 4 * torch.finfo(x.dtype).eps
-    _require("bias_act_dropout", x, torch.allclose(fused, separate, rtol=rounding, atol=rounding))
+    exact = functional.dropout(torch.nn.functional.gelu((x + bias).double()), p, training=True, key=KEY)
+    rounding = GELU_ERROR * torch.finfo(x.dtype).eps
+    _require("bias_act_dropout", x, torch.allclose(fused.double(), exact, rtol=rounding, atol=rounding))
 
 
 def check_patch(x: Tensor, p: float) -> None:
