@@ -17,7 +17,7 @@ from matplotlib import pyplot
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 KI, MI = 1 << 10, 1 << 20
-NAMES = ("ops", "patch", "memory", "gpu")
+NAMES = ("ops", "kernel", "patch", "memory", "gpu")
 COLOURS = ("#0f766e", "#5eb8ae", "#b45309", "#e8a765")
 SERIES = [(dtype, threads) for dtype in ("float32", "bfloat16") for threads in (1, 2)]
 STYLE = {"svg.hashsalt": "thinout", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
@@ -99,6 +99,17 @@ def call_goals(rows: Sequence[Json]) -> Iterator[Goal]:
         yield at_least(f"{mode}, 64 elements", 1, ratio(mode, 64, faster))
 
 
+def layout_goal(rows: Sequence[Json]) -> Goal:
+    """Return the goal of channels-last and transposed memory, at its worst."""
+    what, goal = "kernel on channels-last and transposed memory", "at most 2 times its time on contiguous"
+    named = [row for row in rows if row["layout"].startswith(("channels last", "transposed"))]
+    if not named:
+        return Goal(what, goal)
+    row = max(named, key=lambda row: row["ratios"][0]["median"])
+    ratio = row["ratios"][0]
+    return Goal(what, goal, f"{shown(ratio)} ({row['layout']})", ratio["median"] <= 2)
+
+
 def _bfloat16_bounds() -> tuple[tuple[str, int, float], ...]:
     return ("bfloat16", MI, 2.3), ("bfloat16", 16 * MI, 2.3)
 
@@ -148,6 +159,7 @@ def goals(results: dict[str, Json]) -> Iterator[Goal]:
     """Yield all goals."""
     patch, memory = results.get("patch", {}), results.get("memory", {})
     yield from call_goals(results.get("ops", {}).get("rows", []))
+    yield layout_goal(results.get("kernel", {}).get("rows", []))
     yield from step_goals(patch.get("steps", []))
     yield from single_call_goals(patch.get("calls", []))
     yield memory_goal(memory.get("calls", []))
@@ -199,6 +211,19 @@ def mode_table(rows: Sequence[Json]) -> Iterator[str]:
         cells = [shown(ratio) if ratio else "" for ratio in ratios]
         lines.append([row["dtype"], elements(row["size"]), row["threads"], *times, *cells])
     yield from table(["dtype", "elements", "threads", *names, *(f"{a} / {b}" for a, b in pairs)], lines)
+
+
+def kernel_section(result: Json) -> Iterator[str]:
+    """Yield times of the kernel on other memory orders."""
+    yield "## Memory orders\n"
+    yield from origin(result)
+    yield f"The kernel alone, microseconds, {plural(result['threads'], 'thread')}.\n"
+    names = ("kernel", "contiguous", "copy_")
+    rows = [
+        (row["layout"], *(number(row["microseconds"][name]) for name in names), *map(shown, row["ratios"]))
+        for row in result["rows"]
+    ]
+    yield from table(["memory order", *names, "kernel / contiguous", "kernel / copy_"], rows)
 
 
 def patch_section(result: Json) -> Iterator[str]:
@@ -329,7 +354,7 @@ def page(results: dict[str, Json], folder: Path) -> Iterator[str]:
     if "gpu" not in results:
         yield "No GPU was at hand: `benchmarks/bench_gpu.py` is ready to run and has not been run for this page.\n"
     yield from figures(results, folder)
-    sections = {"ops": ops_section, "patch": patch_section, "memory": memory_section, "gpu": gpu_section}
+    sections = dict(zip(NAMES, (ops_section, kernel_section, patch_section, memory_section, gpu_section), strict=True))
     for name in NAMES:
         if name in results:
             yield from sections[name](results[name])
