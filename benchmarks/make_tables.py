@@ -17,7 +17,6 @@ from matplotlib import pyplot
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 KI, MI = 1 << 10, 1 << 20
-NAMES = ("ops", "kernel", "patch", "memory", "gpu")
 COLOURS = ("#0f766e", "#5eb8ae", "#b45309", "#e8a765")
 SERIES = [(dtype, threads) for dtype in ("float32", "bfloat16") for threads in (1, 2)]
 STYLE = {"svg.hashsalt": "thinout", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
@@ -346,6 +345,15 @@ def figures(results: dict[str, Json], folder: Path) -> Iterator[str]:
         yield "![Training steps: time with the patch off divided by time with it on](bench/steps.svg)\n"
 
 
+SECTIONS = {
+    "ops": ops_section,
+    "kernel": kernel_section,
+    "patch": patch_section,
+    "memory": memory_section,
+    "gpu": gpu_section,
+}
+
+
 def page(results: dict[str, Json], folder: Path) -> Iterator[str]:
     """Yield the lines of the page."""
     yield HEAD
@@ -354,10 +362,8 @@ def page(results: dict[str, Json], folder: Path) -> Iterator[str]:
     if "gpu" not in results:
         yield "No GPU was at hand: `benchmarks/bench_gpu.py` is ready to run and has not been run for this page.\n"
     yield from figures(results, folder)
-    sections = dict(zip(NAMES, (ops_section, kernel_section, patch_section, memory_section, gpu_section), strict=True))
-    for name in NAMES:
-        if name in results:
-            yield from sections[name](results[name])
+    for name, result in results.items():
+        yield from SECTIONS[name](result)
 
 
 def main() -> int:
@@ -365,7 +371,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder that holds bench/*.json")
     results_folder = parser.parse_args().results
     folder = results_folder / "bench"
-    results = {name: json.loads(path.read_text()) for name in NAMES if (path := folder / f"{name}.json").exists()}
+    results = {name: json.loads(path.read_text()) for name in SECTIONS if (path := folder / f"{name}.json").exists()}
     if not results:
         print(f"make_tables: there are no result files in {folder}. Run `make bench` first.", file=sys.stderr)
         return 1
