@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
@@ -29,6 +31,22 @@ class Pairs(Dataset[tuple[Tensor, int]]):
         return self.inputs[index], int(self.labels[index])
 
 
+class NoisyPairs(Pairs):
+    """Draws from every generator that a user's augmentation may draw from."""
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        noise = torch.rand(()) + np.random.random() + random.random()  # noqa: NPY002  # as in many a user's data set
+        return self.inputs[index] + noise, int(self.labels[index])
+
+
+class DoubledInputs(TensorDataset):
+    """A subclass whose items are not the rows of its tensors."""
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        inputs, labels = super().__getitem__(index)
+        return 2 * inputs, labels
+
+
 def examples(num: int, seed: int) -> tuple[Tensor, Tensor]:
     """Return inputs whose label is a linear function of them."""
     generator = torch.Generator().manual_seed(seed)
@@ -36,9 +54,8 @@ def examples(num: int, seed: int) -> tuple[Tensor, Tensor]:
     return inputs, inputs[:, :NUM_CLASSES].argmax(1)
 
 
-def tiny_splits(seed: int = 0, *, own_type: bool = False, num_train: int = 50) -> Splits:
+def tiny_splits(seed: int = 0, *, kind: Any = TensorDataset, num_train: int = 50) -> Splits:
     """Return splits of random vectors, as tensors or as a user's own data sets."""
-    kind: Any = Pairs if own_type else TensorDataset
     parts = [kind(*examples(num, seed + i)) for i, num in enumerate((num_train, 20, 30))]
     return Splits(*parts, num_classes=NUM_CLASSES, shape=(1, 1, NUM_FEATURES), mean=(0.0,), std=(1.0,))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -17,9 +18,11 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from thinout._checks import ThinoutError, UsageError
+from thinout.lab import rows
 from thinout.lab.case import Case, Recipe, Run, dropout_arm
 from thinout.lab.cases import resolve
-from thinout.lab.rows import read_row, row_path, write_row
+from thinout.lab.data import Splits
+from thinout.lab.rows import RowError, read_row, row_path, write_row
 from thinout.lab.training import FitResult, RunSeeds, build_model, estimate_seconds, fit, train_run
 
 
@@ -49,6 +52,44 @@ def test_a_row_holds_what_the_contract_says_and_survives_the_disk(tmp_path: Path
     assert row_path(tmp_path, row.arm, 0).exists()
 
 
+def test_a_row_cut_off_between_its_two_files_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row of the failed run must not stand beside the arrays of the repetition."""
+    failed = train_run(run_of(0.5, optimizer="sgd", lr=1e30), case=tiny_case())
+    path = write_row(tmp_path, failed)
+    write, written = rows.write_atomically, []
+
+    def cut_off(path: Path, content: bytes) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, content)
+
+    monkeypatch.setattr(rows, "write_atomically", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        write_row(tmp_path, train_run(run_of(0.5), case=tiny_case()))
+    assert written == [path.with_suffix(".npz")]
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("key", ["arm", "metrics", "arrays", "history"])
+def test_a_row_that_lacks_something_is_named(tmp_path: Path, key: str) -> None:
+    path = write_row(tmp_path, train_run(run_of(0.5), case=tiny_case()))
+    content = json.loads(path.read_text())
+    del content[key]
+    path.write_text(json.dumps(content))
+    with pytest.raises(RowError, match=r"seed-7\.json"):
+        read_row(path)
+
+
+def test_a_row_without_the_metrics_of_a_part_is_named(tmp_path: Path) -> None:
+    path = write_row(tmp_path, train_run(run_of(0.5), case=tiny_case()))
+    content = json.loads(path.read_text())
+    del content["metrics"]["validation"]["ece"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(RowError, match=r"seed-7\.json .*: validation\. Delete it"):
+        read_row(path)
+
+
 def test_zero_share_and_mean_are_those_of_the_activations() -> None:
     class Fixed(nn.Module):
         def __init__(self) -> None:
@@ -76,6 +117,14 @@ def test_an_error_inside_of_the_model_fails_the_run_with_its_reason() -> None:
     row = train_run(run_of(0.0), case=case)
     assert (row.status, row.metrics) == ("failed", {})
     assert str(row.reason).startswith("RuntimeError: mat1 and mat2 shapes cannot be multiplied")
+
+
+def test_an_error_of_the_data_function_fails_the_run_with_its_reason() -> None:
+    def missing(seed: int) -> Splits:
+        raise FileNotFoundError("no such folder: /data")
+
+    row = train_run(run_of(0.0), case=replace(tiny_case(), data=missing))
+    assert (row.status, row.reason) == ("failed", "FileNotFoundError: no such folder: /data")
 
 
 def test_a_factory_that_raises_or_returns_another_thing_is_a_usage_error() -> None:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import csv
 import math
+import random
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from _tiny import NUM_CLASSES, Pairs, examples, mlp, run_of, tiny_case, tiny_splits
+from _tiny import (
+    NUM_CLASSES,
+    DoubledInputs,
+    NoisyPairs,
+    Pairs,
+    examples,
+    mlp,
+    run_of,
+    tiny_case,
+    tiny_splits,
+)
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import TensorDataset
@@ -19,6 +31,7 @@ from thinout._checks import UsageError
 from thinout.lab.case import Recipe
 from thinout.lab.training import (
     CheckpointError,
+    CsvTracker,
     FitResult,
     RunSeeds,
     TrainingError,
@@ -120,10 +133,57 @@ def test_the_learning_rate_follows_its_schedule(schedule: str, expected: list[fl
 def test_a_data_set_of_ones_own_trains_as_tensors_do() -> None:
     model, result = train(0.5, Recipe(epochs=2, batch_size=16))
     own = build_model(tiny_case(), 0.5, SEEDS)
-    assert isinstance(tiny_splits(own_type=True).train, Pairs)
-    own_result = fit(own, tiny_splits(own_type=True), Recipe(epochs=2, batch_size=16), seeds=SEEDS)
+    own_result = fit(own, tiny_splits(kind=Pairs), Recipe(epochs=2, batch_size=16), seeds=SEEDS)
     assert_equal_weights(model, own)
     assert own_result.best_nll == result.best_nll
+
+
+def test_a_subclass_of_tensor_data_gives_its_own_items() -> None:
+    doubled, seeds = tiny_splits(kind=DoubledInputs), SEEDS
+    inputs, _ = predict(nn.Identity(), doubled.test)  # type: ignore[arg-type]  # an Identity returns its inputs
+    assert torch.equal(inputs, 2 * doubled.test.tensors[0])
+    plain, own = build_model(tiny_case(), 0.0, seeds), build_model(tiny_case(), 0.0, seeds)
+    twice = [TensorDataset(2 * part.tensors[0], part.tensors[1]) for part in (doubled.train, doubled.validation)]
+    fit(plain, replace(doubled, train=twice[0], validation=twice[1]), Recipe(epochs=1), seeds=seeds)
+    fit(own, doubled, Recipe(epochs=1), seeds=seeds)
+    assert_equal_weights(plain, own)
+
+
+class Watching(nn.Module):
+    """A network that keeps what it was given, in training and in evaluation."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.net, self.seen = mlp(p), []
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.seen.append(inputs.clone())
+        return self.net(inputs)
+
+
+def seen_by(p: float) -> list[Tensor]:
+    model = Watching(p)
+    fit(model, tiny_splits(kind=NoisyPairs), Recipe(epochs=2, batch_size=16, patience=None), seeds=SEEDS)
+    predict(model, tiny_splits(kind=NoisyPairs).test)
+    return model.seen
+
+
+def test_arms_see_the_same_batches_of_a_data_set_that_draws_random_numbers() -> None:
+    """Dropout draws from torch's generator between the batches, so without seeds of their own the noise differs."""
+    before = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002  # the generator that is shared
+    without, dropped = seen_by(0.0), seen_by(0.5)
+    assert len(without) == len(dropped) > 8
+    assert all(torch.equal(one, other) for one, other in zip(without, dropped, strict=True))
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # noqa: NPY002  # likewise
+
+
+def test_the_noise_of_a_data_set_differs_between_epochs_and_batches() -> None:
+    """The sum of each batch's inputs less that without noise: eight draws out of a continuum."""
+    inputs = tiny_splits().train.tensors[0]
+    batches = [batch for epoch in (1, 2) for batch in torch.split(SEEDS.epoch_order(epoch, 50), 16)]
+    seen = [batch for batch in seen_by(0.0) if len(batch) in (16, 2)]
+    noise = [float((got - inputs[batch])[0, 0]) for got, batch in zip(seen, batches, strict=True)]
+    assert len({round(value, 6) for value in noise}) == 8
 
 
 def test_an_empty_part_is_refused() -> None:
@@ -154,8 +214,18 @@ def test_training_leaves_the_default_generator_as_it_was() -> None:
 def test_the_arms_of_a_seed_share_start_order_and_split_and_seeds_do_not() -> None:
     rows = {(p, seed): train_run(run_of(p, seed), case=tiny_case()) for p in (0.0, 0.5) for seed in (1, 2)}
     assert rows[0.0, 1].fingerprints == rows[0.5, 1].fingerprints
-    for name in ("init", "order", "split"):
+    for name in ("init", "order", "split", "test"):
         assert rows[0.0, 1].fingerprints[name] != rows[0.0, 2].fingerprints[name]
+
+
+def test_a_dropout_layer_that_only_one_arm_has_does_not_hide_the_equal_start() -> None:
+    def with_layer_or_without(p: float) -> nn.Module:
+        layers = [nn.Linear(8, 16), nn.Dropout(p), nn.Linear(16, 3)]
+        return nn.Sequential(*(layers if p else layers[::2]))
+
+    case = replace(tiny_case(), model=with_layer_or_without)
+    rows = [train_run(run_of(p, epochs=1), case=case) for p in (0.0, 0.5)]
+    assert rows[0].fingerprints["init"] == rows[1].fingerprints["init"]
 
 
 def test_masks_differ_between_epochs() -> None:
@@ -232,9 +302,17 @@ def test_a_checkpoint_of_another_training_is_refused_and_kept(tmp_path: Path) ->
     checkpoint = tmp_path / "checkpoint.pt"
     train(0.5, Recipe(epochs=1), checkpoint=checkpoint)
     content = checkpoint.read_bytes()
-    with pytest.raises(CheckpointError, match="belongs to a training with another recipe"):
+    with pytest.raises(CheckpointError, match=r"belongs to a training with another .* \(--folder\)"):
         train(0.5, Recipe(epochs=1, lr=0.5), checkpoint=checkpoint)
     assert checkpoint.read_bytes() == content
+
+
+def test_a_checkpoint_of_another_p_is_refused(tmp_path: Path) -> None:
+    """The weights, the recipe, the seeds and the data of the two runs are the same."""
+    checkpoint = tmp_path / "checkpoint.pt"
+    train_run(run_of(0.5), case=tiny_case(), checkpoint=checkpoint)
+    with pytest.raises(CheckpointError, match="another case, p, recipe"):
+        train_run(run_of(0.5001), case=tiny_case(), checkpoint=checkpoint)
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut short"])
@@ -268,6 +346,23 @@ def test_the_csv_tracker_has_one_line_an_epoch_also_after_an_interruption(tmp_pa
     with (tmp_path / "epochs.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert [float(line["validation_nll"]) for line in lines] == [r["validation_nll"] for r in result.history]
+
+
+def test_a_kill_between_checkpoint_and_record_costs_no_record(tmp_path: Path) -> None:
+    recipe, checkpoint = Recipe(epochs=3, batch_size=16), tmp_path / "checkpoint.pt"
+
+    class Killed(CsvTracker):
+        def log(self, values: dict[str, float], step: int | None) -> None:
+            if values["epoch"] == 2:
+                raise InterruptionError
+            super().log(values, step)
+
+    with pytest.raises(InterruptionError):
+        train(0.5, recipe, tracker=Killed(tmp_path / "epochs.csv"), checkpoint=checkpoint)
+    _, result = train(0.5, recipe, tracker=make_tracker("csv", tmp_path), checkpoint=checkpoint)
+    assert result.resumed_epochs == 2
+    with (tmp_path / "epochs.csv").open(newline="") as file:
+        assert [line["epoch"] for line in csv.DictReader(file)] == ["1", "2", "3"]
 
 
 def test_the_tensorboard_tracker_writes_the_validation_curve(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ import numpy.typing as npt
 from thinout._checks import ThinoutError
 
 ROW_FORMAT = 1
+PARTS = ("train", "validation", "test")
+METRICS = frozenset({"nll", "error", "ece"})
 
 
 class RowError(ThinoutError):
@@ -48,7 +50,7 @@ class Row:
         seconds: time of the whole run.
         layers: one dict an activation site: ``name``, ``zero_share`` (share of exact zeros after it, eval mode, test
             images), ``mean`` (mean activation).
-        fingerprints: digests of initial weights, order of batches and split: equal over the arms of a seed.
+        fingerprints: digests of initial weights, order of batches, split and test part: equal over the arms of a seed.
         provenance: versions, hardware, threads, git revision, times.
         arrays: test set, example by example: ``test_nll`` (N,), ``test_prediction`` (N,), ``test_label`` (N,);
             ``filters`` (C, h, w) of the first convolution, where there is one.
@@ -107,6 +109,7 @@ def row_path(folder: Path, arm: str, seed: int) -> Path:
 def write_row(folder: Path, row: Row) -> Path:
     """Write a row and its arrays; the row file last, since it is what counts."""
     path = row_path(folder, row.arm, row.seed)
+    path.unlink(missing_ok=True)  # a failed run's: beside the arrays of its repetition it would look damaged
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **row.arrays)
     arrays = buffer.getvalue()
@@ -125,10 +128,21 @@ def read_row(path: Path) -> Row:
         raise RowError(f"read_row: {path} cannot be read ({error}). Delete it and run the study again.") from error
     if not isinstance(content, dict) or content.pop("format", None) != ROW_FORMAT:
         raise RowError(f"read_row: {path} is not a row of format {ROW_FORMAT}. Delete it and run the study again.")
-    if content.pop("arrays") != hashlib.sha256(arrays).hexdigest():
+    if content.pop("arrays", None) != hashlib.sha256(arrays).hexdigest():
         raise RowError(f"read_row: the arrays beside {path} are not its own. Delete both and run the study again.")
+    _check_keys(path, content)
     with np.load(io.BytesIO(arrays), allow_pickle=False) as file:
         return Row(**content, arrays={name: file[name] for name in file.files})
+
+
+def _check_keys(path: Path, content: dict[str, Any]) -> None:
+    wrong = content.keys() ^ (Row.__dataclass_fields__.keys() - {"arrays"})
+    if not wrong and content["status"] == "done":
+        found = content["metrics"] if isinstance(content["metrics"], dict) else {}
+        wrong = {part for part in PARTS if METRICS - set(found.get(part) or ())}
+    if wrong:
+        names = ", ".join(sorted(wrong))
+        raise RowError(f"read_row: {path} lacks, or should not have: {names}. Delete it and run the study again.")
 
 
 def read_rows(folder: Path) -> list[Row]:

@@ -6,7 +6,9 @@ from thinout.lab.training._evaluate import predict as predict
 from thinout.lab.training._loop import FitResult as FitResult
 from thinout.lab.training._loop import fit as fit
 from thinout.lab.training._run import build_model as build_model
+from thinout.lab.training._run import error_text as error_text
 from thinout.lab.training._run import estimate_seconds as estimate_seconds
+from thinout.lab.training._run import failed_row as failed_row
 from thinout.lab.training._run import is_main_process as is_main_process
 from thinout.lab.training._run import train_run as train_run
 from thinout.lab.training._seeds import RunSeeds as RunSeeds
@@ -25,8 +27,10 @@ __all__ = [
     "Tracker",
     "TrainingError",
     "build_model",
+    "error_text",
     "estimate_seconds",
     "evaluating",
+    "failed_row",
     "fit",
     "is_main_process",
     "make_tracker",

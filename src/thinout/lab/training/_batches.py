@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from thinout._checks import UsageError, message
+from thinout.lab.training._seeds import derive, seeded_everywhere
 
 Examples = Dataset[Any]
 """A map-style data set of pairs: input tensor, label."""
@@ -26,9 +27,14 @@ def num_examples(dataset: Examples) -> int:
     return length
 
 
-def load_batches(dataset: Examples, indices: Sequence[Tensor], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (inputs, labels) on the device for each tensor of indices."""
-    if isinstance(dataset, TensorDataset):
+def load_batches(
+    dataset: Examples, indices: Sequence[Tensor], device: torch.device, *, seed: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (inputs, labels) on the device for each tensor of indices.
+
+    What a data set draws at random in `__getitem__` comes from `seed` and the number of the batch alone.
+    """
+    if type(dataset) is TensorDataset:  # a subclass may do more in __getitem__ than index
         # Data that fit into memory: a gather costs microseconds where a DataLoader collates example by example.
         inputs, labels = dataset.tensors
         for chosen in indices:
@@ -36,5 +42,8 @@ def load_batches(dataset: Examples, indices: Sequence[Tensor], device: torch.dev
         return
     # An own generator: the loader draws a seed for its workers, which must not come out of the masks' generator.
     loader = DataLoader(dataset, batch_sampler=[chosen.tolist() for chosen in indices], generator=torch.Generator())
-    for inputs, labels in loader:
+    batches = iter(loader)
+    for number in range(len(indices)):
+        with seeded_everywhere(derive(seed, number)[0]):
+            inputs, labels = next(batches)
         yield inputs.to(device), labels.to(device)

@@ -27,7 +27,8 @@ class TrainingState:
     """How far a training has come; generators are absent because `RunSeeds` derives them from the epoch.
 
     Args:
-        identity: what the training is (recipe, seeds, initial weights, data): a checkpoint of another is refused.
+        identity: what the training is (case, p, recipe, seeds, initial weights, data): a checkpoint of another is
+            refused.
         epoch: epochs done.
         best_epoch: epoch with the lowest validation NLL so far, 0 before the first.
         best_nll: that NLL.
@@ -71,8 +72,8 @@ def read_checkpoint(path: Path, identity: str) -> TrainingState | None:
         raise CheckpointError(f"fit: {path} is no checkpoint of format {CHECKPOINT_FORMAT}. Delete it to start again.")
     if content["identity"] != identity:
         raise CheckpointError(
-            f"fit: the checkpoint {path} belongs to a training with another recipe, seed, model or data. "
-            "Repeat that command, or choose another file."
+            f"fit: the checkpoint {path} belongs to a training with another case, p, recipe, seed, model or "
+            "data. Repeat that command, or choose another folder (--folder)."
         )
     return TrainingState(**content)
 

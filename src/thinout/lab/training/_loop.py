@@ -14,7 +14,7 @@ from thinout.lab.case import Recipe
 from thinout.lab.data import Splits
 from thinout.lab.training._batches import num_examples
 from thinout.lab.training._checkpoint import TrainingState, read_checkpoint, write_checkpoint
-from thinout.lab.training._seeds import RunSeeds, digest_order, digest_split, digest_weights, seeded
+from thinout.lab.training._seeds import RunSeeds, digest_order, digest_parts, digest_weights, seeded
 from thinout.lab.training._trackers import Tracker
 from thinout.lab.training._trainer import Progress, Trainer
 
@@ -28,7 +28,7 @@ class FitResult:
         best_nll: that NLL in nats.
         history: one record an epoch: ``epoch``, ``train_loss`` (mean over the epoch's steps, dropout on),
             ``train_nll`` (eval mode, a fixed sample), ``validation_nll``, ``validation_error``, ``lr``, ``seconds``.
-        fingerprints: digests of the initial weights (``init``), the order of examples and the split.
+        fingerprints: digests of the initial weights (``init``), the order of examples, the split, the test part.
         resumed_epochs: how many of the epochs were trained before, by the command that left the checkpoint.
     """
 
@@ -44,7 +44,7 @@ class FitResult:
         return len(self.history)
 
 
-def fit(  # seven parameters: what is trained, from which randomness, and three optional ways to watch or resume it
+def fit(  # eight parameters: what is trained, from which randomness, and optional ways to watch or resume it
     model: nn.Module,
     splits: Splits,
     recipe: Recipe,
@@ -52,6 +52,7 @@ def fit(  # seven parameters: what is trained, from which randomness, and three 
     seeds: RunSeeds,
     tracker: Tracker | None = None,
     checkpoint: Path | None = None,
+    identity: str = "",
     progress: Progress | None = None,
 ) -> FitResult:
     """Train a classifier in place, stop early, and leave it with the weights of the best validation epoch.
@@ -67,6 +68,8 @@ def fit(  # seven parameters: what is trained, from which randomness, and three 
         tracker: takes the record of each epoch.
         checkpoint: file of the state after each epoch. If it is there, training goes on from it, and ends with the
             very weights of an uninterrupted training.
+        identity: what recipe, seeds, initial weights and data do not tell of the training, such as p: a checkpoint
+            of another is refused.
         progress: called after each step and each epoch.
 
     Raises:
@@ -79,12 +82,13 @@ def fit(  # seven parameters: what is trained, from which randomness, and three 
         >>> case, seeds = resolve("lenet5-1998"), RunSeeds.from_seed(0)
         >>> result = fit(case.model(0.5), case.splits(seeds.split), Recipe(epochs=1, batch_size=512), seeds=seeds)
         >>> result.best_epoch, sorted(result.fingerprints)
-        (1, ['init', 'order', 'split'])
+        (1, ['init', 'order', 'split', 'test'])
     """
     trainer = Trainer.prepare(model, splits, recipe, seeds)
     fingerprints = fingerprint(model, splits, seeds)
-    state = _start(trainer, checkpoint, fingerprints)
+    state = _start(trainer, checkpoint, identity, fingerprints)
     resumed_epochs = state.epoch
+    _log_again(trainer, state, tracker)
     with seeded(seeds.masks):
         while state.epoch < recipe.epochs and not _out_of_patience(state, recipe):
             began = time.perf_counter()
@@ -110,24 +114,32 @@ def fit(  # seven parameters: what is trained, from which randomness, and three 
 
 
 def fingerprint(model: nn.Module, splits: Splits, seeds: RunSeeds) -> dict[str, str]:
-    """Return digests of what the arms of a seed share: initial weights, order of examples, split."""
+    """Return digests of what the arms of a seed share: initial weights, order of examples, split, test part."""
     return {
         "init": digest_weights(model.state_dict()),
         "order": digest_order(seeds, num_examples(splits.train)),
-        "split": digest_split(splits),
+        "split": digest_parts(splits.train, splits.validation, splits.test),
+        "test": digest_parts(splits.test),
     }
 
 
-def _start(trainer: Trainer, checkpoint: Path | None, fingerprints: Mapping[str, str]) -> TrainingState:
+def _start(trainer: Trainer, checkpoint: Path | None, identity: str, fingerprints: Mapping[str, str]) -> TrainingState:
     """Return the state to go on from: the checkpoint's, or that of a new training."""
-    parts = (trainer.recipe, trainer.seeds, sorted(fingerprints.items()))
-    identity = hashlib.sha256(repr(parts).encode()).hexdigest()
-    state = read_checkpoint(checkpoint, identity) if checkpoint is not None else None
+    parts = (identity, trainer.recipe, trainer.seeds, sorted(fingerprints.items()))
+    digest = hashlib.sha256(repr(parts).encode()).hexdigest()
+    state = read_checkpoint(checkpoint, digest) if checkpoint is not None else None
     if state is None:
-        return TrainingState(identity=identity)
+        return TrainingState(identity=digest)
     trainer.model.load_state_dict(state.model)
     trainer.optimizer.load_state_dict(state.optimizer)
     return state
+
+
+def _log_again(trainer: Trainer, state: TrainingState, tracker: Tracker | None) -> None:
+    """Tell the tracker what was trained before: a kill may have come between checkpoint and record."""
+    if tracker is not None and trainer.accelerator.is_main_process:
+        for record in state.history:
+            tracker.log(record, step=int(record["epoch"]))
 
 
 def _keep(trainer: Trainer, state: TrainingState, checkpoint: Path | None, tracker: Tracker | None) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -51,8 +51,8 @@ def train_run(
         progress: as in `fit`.
 
     Returns:
-        The row. If the training fails (a loss that is not finite, an error inside of the model), a row of status
-        ``"failed"`` with the reason.
+        The row. If the training fails (a loss that is not finite, an error inside of the model or the data), a row of
+        status ``"failed"`` with the reason.
 
     Raises:
         UsageError: the case does not exist or its factory does not return what it should.
@@ -62,24 +62,34 @@ def train_run(
     started, began = now(), time.perf_counter()
     case = resolve(run.case, run.data) if case is None else case
     seeds = RunSeeds.from_seed(run.seed)
-    splits = case.splits(seeds.split)
-    model = build_model(case, run.arm.p, seeds)
-    fields: dict[str, Any]
     try:
-        result = fit(model, splits, run.recipe, seeds=seeds, tracker=tracker, checkpoint=checkpoint, progress=progress)
-        fields = _fields(result) | measure(model, splits)
+        splits = case.splits(seeds.split)
+        model = build_model(case, run.arm.p, seeds)
+        result = fit(
+            model, splits, run.recipe, seeds=seeds, tracker=tracker, checkpoint=checkpoint, progress=progress,
+            identity=f"{run.case} on {case.data_name}, p={run.arm.p!r}",
+        )  # fmt: skip
+        row = dataclasses.replace(_row_of(run, "done"), **_fields(result), **measure(model, splits))
         if weights is not None and is_main_process():
             _write_weights(weights, model)
     except TrainingError as error:
-        fields = {"status": "failed", "reason": str(error)}
+        row = failed_row(run, str(error))
     except ThinoutError:
         raise
-    except Exception as error:  # a user's model may raise anything, and the other runs must go on
-        fields = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
-    fields["seconds"] = fields.get("seconds", 0.0) + time.perf_counter() - began
-    return Row(
-        arm=run.arm.name, p=run.arm.p, seed=run.seed, config=run.config(), provenance=provenance(started), **fields
-    )
+    except (Exception, SystemExit) as error:  # a user's code may raise anything, and the other runs must go on
+        row = failed_row(run, error_text(error))
+    seconds = row.seconds + time.perf_counter() - began
+    return dataclasses.replace(row, seconds=seconds, provenance=provenance(started))
+
+
+def failed_row(run: Run, reason: str) -> Row:
+    """Return the row of a run that failed."""
+    return dataclasses.replace(_row_of(run, "failed"), reason=reason)
+
+
+def error_text(error: BaseException) -> str:
+    """Return type and text of an error as the reason of a failed run gives them."""
+    return f"{type(error).__name__}: {error}"
 
 
 def is_main_process() -> bool:
@@ -104,9 +114,9 @@ def build_model(case: Case, p: float, seeds: RunSeeds) -> nn.Module:
     with seeded(seeds.init):
         try:
             model = case.model(p)
-        except Exception as error:  # the factory is the user's and may raise anything
-            got = f"{type(error).__name__}: {error}"
-            bad_usage(f"case {case.name}", "model", f"a factory that can be called with p={p:g}", got)
+        except (Exception, SystemExit) as error:  # the factory is the user's and may raise anything
+            allowed = f"a factory that can be called with p={p:g}"
+            bad_usage(f"case {case.name}", "model", allowed, error_text(error))
     if not isinstance(model, nn.Module):
         bad_usage(f"case {case.name}", "model", "a factory that returns a torch.nn.Module", repr(model))
     return model
@@ -167,9 +177,12 @@ def estimate_seconds(
 _WARM_UP = 2
 
 
+def _row_of(run: Run, status: Literal["done", "failed"]) -> Row:
+    return Row(arm=run.arm.name, p=run.arm.p, seed=run.seed, status=status, config=run.config())
+
+
 def _fields(result: FitResult) -> dict[str, Any]:
     return {
-        "status": "done",
         "best_epoch": result.best_epoch,
         "num_epochs": result.num_epochs,
         "history": result.history,
@@ -180,7 +193,7 @@ def _fields(result: FitResult) -> dict[str, Any]:
 
 def _head(dataset: Examples, length: int) -> Any:
     length = min(length, num_examples(dataset))
-    if isinstance(dataset, TensorDataset):
+    if type(dataset) is TensorDataset:
         return TensorDataset(*(tensor[:length] for tensor in dataset.tensors))
     return Subset(dataset, range(length))
 

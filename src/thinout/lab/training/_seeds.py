@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset, TensorDataset
 
 from thinout._checks import check_count
-from thinout.lab.data import Splits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,17 +43,24 @@ class RunSeeds:
     def from_seed(cls, seed: int) -> RunSeeds:
         """Derive the four seeds of a run from its one seed."""
         check_count("RunSeeds", "seed", seed, at_least=0)
-        init, order, masks, split = _derive(seed, num_seeds=4)
+        init, order, masks, split = derive(seed, num_seeds=4)
         return cls(init=init, order=order, masks=masks, split=split >> 31)
 
     def epoch_order(self, epoch: int, num_examples: int) -> Tensor:
         """Return the permutation in which an epoch visits the training examples, int64 (num_examples,)."""
-        generator = torch.Generator().manual_seed(_derive(self.order, epoch)[0])
+        generator = torch.Generator().manual_seed(derive(self.order, epoch)[0])
         return torch.randperm(num_examples, generator=generator)
 
     def epoch_masks(self, epoch: int, rank: int) -> int:
         """Return the seed of the default generator for one epoch in one process."""
-        return _derive(self.masks, epoch, rank)[0]
+        return derive(self.masks, epoch, rank)[0]
+
+    def epoch_loads(self, epoch: int, rank: int) -> int:
+        """Return the seed of what a data set draws while one process loads the batches of one epoch."""
+        return derive(self.order, epoch, rank, _LOADS)[0]
+
+
+_LOADS = 1  # tells these seeds from the ones of the orders
 
 
 @contextmanager
@@ -64,11 +71,25 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def seeded_everywhere(seed: int) -> Iterator[None]:
+    """Run a block with the generators of torch, NumPy and Python seeded, and restore them afterwards."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002  # a user's data set may use it
+    try:
+        with seeded(seed):
+            np.random.seed(seed % 2**32)  # noqa: NPY002  # likewise
+            random.seed(seed)
+            yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002  # likewise
+        random.setstate(python_state)
+
+
 def digest_weights(weights: Mapping[str, Tensor]) -> str:
-    """Return the sha256 of a state dict: names, types, shapes and bytes."""
+    """Return the sha256 of a state dict: types, shapes and bytes; a dropout layer more shifts names, not weights."""
     digest = hashlib.sha256()
-    for name, value in weights.items():
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
+    for value in weights.values():
+        digest.update(f"{value.dtype} {tuple(value.shape)};".encode())
         digest.update(_bytes(value))
     return digest.hexdigest()
 
@@ -79,16 +100,16 @@ def digest_order(seeds: RunSeeds, num_examples: int) -> str:
     return hashlib.sha256(b"".join(orders)).hexdigest()
 
 
-def digest_split(splits: Splits) -> str:
+def digest_parts(*parts: Dataset[tuple[Tensor, ...]]) -> str:
     """Return the sha256 of which examples are in which part; of other data sets than tensors, what can be known."""
     digest = hashlib.sha256()
-    for part in (splits.train, splits.validation, splits.test):
+    for part in parts:
         _update_with_part(digest, part)
     return digest.hexdigest()
 
 
 def _update_with_part(digest: hashlib._Hash, part: Dataset[tuple[Tensor, ...]]) -> None:
-    if isinstance(part, TensorDataset):
+    if type(part) is TensorDataset:
         for tensor in part.tensors:
             digest.update(_bytes(tensor))
     elif isinstance(part, Subset):
@@ -101,6 +122,7 @@ def _bytes(tensor: Tensor) -> bytes | memoryview:
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
 
 
-def _derive(*entropy: int, num_seeds: int = 1) -> list[int]:
+def derive(*entropy: int, num_seeds: int = 1) -> list[int]:
+    """Return independent seeds of 63 bits that are a pure function of some numbers."""
     # 63 bits: torch takes an int64.
     return [int(word >> 1) for word in np.random.SeedSequence(entropy).generate_state(num_seeds, np.uint64)]

@@ -23,7 +23,7 @@ class Tracker(Protocol):
 
 
 class CsvTracker:
-    """Keep one line an epoch in a CSV file; a resumed training replaces the lines that it repeats.
+    """Keep one line an epoch in a CSV file; `fit` logs the epochs of its checkpoint again, so nothing is read back.
 
     Args:
         path: the file.
@@ -38,20 +38,15 @@ class CsvTracker:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._records: dict[int, Mapping[str, object]] = {}
-        if path.exists():
-            with path.open(newline="") as file:
-                self._records = {int(float(record["epoch"])): record for record in csv.DictReader(file)}
+        self._records: list[Mapping[str, float]] = []
 
     def log(self, values: dict[str, float], step: int | None) -> None:
         """Write the record of one epoch."""
-        epoch = int(values["epoch"])
-        earlier = {number: record for number, record in self._records.items() if number < epoch}
-        self._records = earlier | {epoch: values}
+        self._records.append(values)
         buffer = io.StringIO(newline="")
         writer = csv.DictWriter(buffer, fieldnames=list(values))
         writer.writeheader()
-        writer.writerows(self._records.values())
+        writer.writerows(self._records)
         write_atomically(self.path, buffer.getvalue().encode())
 
     def finish(self) -> None:

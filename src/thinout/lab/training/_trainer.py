@@ -85,7 +85,8 @@ class Trainer:
         torch.manual_seed(self.seeds.epoch_masks(epoch, accelerator.process_index))
         self.wrapped.train()
         total = 0.0
-        batches = zip(order, load_batches(self.splits.train, shares, accelerator.device), strict=True)
+        seed = self.seeds.epoch_loads(epoch, accelerator.process_index)
+        batches = zip(order, load_batches(self.splits.train, shares, accelerator.device, seed=seed), strict=True)
         for step, (batch, (inputs, labels)) in enumerate(batches):
             self._set_learning_rate((epoch - 1) * self.num_steps + step)
             loss = self._loss(inputs, labels, len(batch))
