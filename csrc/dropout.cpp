@@ -29,7 +29,7 @@ using namespace thinout;
 
 extern "C" {
 
-int thinout_abi_version(void) { return 1; }
+int thinout_abi_version(void) { return 2; }
 
 int thinout_dropout(const void* x, void* y, int64_t n, int dtype, int64_t first_index, uint64_t key, uint64_t offset,
                     uint64_t threshold, int wide, double scale, int num_threads) {

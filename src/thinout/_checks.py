@@ -64,9 +64,12 @@ def check_p(where: str, p: object, name: str = "p") -> float:
         ...
         ValueError: dropout: `p` must be a number in [0, 1], got 1.5.
     """
-    if isinstance(p, bool) or not isinstance(p, numbers.Real):
+    if type(p) is float:  # asked first: it is what small tensors wait for
+        value = p
+    elif isinstance(p, bool) or not isinstance(p, numbers.Real):
         bad_type(where, name, "a number in [0, 1]", repr(p))
-    value = float(p)
+    else:
+        value = float(p)
     if not 0.0 <= value <= 1.0:  # also false for NaN
         bad_value(where, name, "a number in [0, 1]", value)
     return value

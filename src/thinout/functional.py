@@ -10,8 +10,9 @@ from torch import Tensor
 
 from thinout import ops
 from thinout._checks import bad_value, check_p
-from thinout.ops import NoiseShape
-from thinout.ops._inputs import check_floating_point
+from thinout.ops import NoiseShape, _apply
+from thinout.ops._contract import NARROW, Mask, quantise
+from thinout.ops._inputs import check_floating_point, check_rate
 
 __all__ = ["classic_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d"]
 
@@ -78,14 +79,17 @@ def _dropout(
     *,
     rescale: bool = True,
 ) -> Tensor:
-    if not isinstance(p, Tensor):
-        p = check_p(where, p)
+    p = check_rate(where, p) if isinstance(p, Tensor) else check_p(where, p)
     check_floating_point(where, "input", input)
     if noise_shape is not None:
         ops.check_noise_shape(where, input.shape, noise_shape)
     if not training or (not isinstance(p, Tensor) and p == 0):
         return input
-    key = ops.draw_key(generator) if key is None else key
+    if key is None:
+        key = ops.draw_key(generator)
+        if noise_shape is None and offset == 0 and not isinstance(p, Tensor):
+            # The common call, with everything checked: straight to the kernel, since small tensors pay for each line.
+            return _apply.apply(input, key, Mask(quantise(p), rescale=rescale), inplace=inplace)
     return ops.dropout(input, key, p, offset=offset, noise_shape=noise_shape, rescale=rescale, inplace=inplace)
 
 
@@ -99,6 +103,7 @@ def _channel_dropout(
     batched: bool,
     key: Tensor | int | None,
     generator: torch.Generator | None,
+    offset: int,
 ) -> Tensor:
     names = ["N", "C", *letters] if batched else ["C", *letters]
     if input.dim() != len(names):
@@ -106,7 +111,7 @@ def _channel_dropout(
         allowed = f"a tensor of {len(names)} dimensions ({', '.join(names)})"
         bad_value(where, "input", allowed, f"shape {tuple(input.shape)}", f"For {other} pass batched={not batched}.")
     noise_shape = [None] * (len(names) - len(letters)) + [1] * len(letters)
-    return _dropout(where, input, p, training, inplace, noise_shape, key, generator, 0)
+    return _dropout(where, input, p, training, inplace, noise_shape, key, generator, offset)
 
 
 def dropout1d(
@@ -118,6 +123,7 @@ def dropout1d(
     batched: bool = True,
     key: Tensor | int | None = None,
     generator: torch.Generator | None = None,
+    offset: int = 0,
 ) -> Tensor:
     r"""Drop whole channels of a batch of sequences: the mask has shape (N, C, 1).
 
@@ -129,6 +135,7 @@ def dropout1d(
         batched: whether the first dimension is the batch.
         key: key of the mask; None draws one.
         generator: where the key is drawn.
+        offset: second number that the mask is a function of.
 
     Returns:
         A tensor like the input.
@@ -145,7 +152,7 @@ def dropout1d(
 
     Source: Tompson, Goroshin, Jain, LeCun, Bregler 2015, arXiv 1411.4280.
     """
-    return _channel_dropout("dropout1d", "L", input, p, training, inplace, batched, key, generator)
+    return _channel_dropout("dropout1d", "L", input, p, training, inplace, batched, key, generator, offset)
 
 
 def dropout2d(
@@ -157,6 +164,7 @@ def dropout2d(
     batched: bool = True,
     key: Tensor | int | None = None,
     generator: torch.Generator | None = None,
+    offset: int = 0,
 ) -> Tensor:
     r"""Drop whole feature maps of a batch of images: the mask has shape (N, C, 1, 1).
 
@@ -171,6 +179,7 @@ def dropout2d(
         batched: whether the first dimension is the batch.
         key: key of the mask; None draws one.
         generator: where the key is drawn.
+        offset: second number that the mask is a function of.
 
     Returns:
         A tensor like the input.
@@ -187,7 +196,7 @@ def dropout2d(
 
     Source: Tompson et al. 2015, arXiv 1411.4280.
     """
-    return _channel_dropout("dropout2d", "HW", input, p, training, inplace, batched, key, generator)
+    return _channel_dropout("dropout2d", "HW", input, p, training, inplace, batched, key, generator, offset)
 
 
 def dropout3d(
@@ -199,6 +208,7 @@ def dropout3d(
     batched: bool = True,
     key: Tensor | int | None = None,
     generator: torch.Generator | None = None,
+    offset: int = 0,
 ) -> Tensor:
     r"""Drop whole feature maps of a batch of volumes: the mask has shape (N, C, 1, 1, 1).
 
@@ -210,6 +220,7 @@ def dropout3d(
         batched: whether the first dimension is the batch.
         key: key of the mask; None draws one.
         generator: where the key is drawn.
+        offset: second number that the mask is a function of.
 
     Returns:
         A tensor like the input.
@@ -224,7 +235,7 @@ def dropout3d(
 
     Source: Tompson et al. 2015, arXiv 1411.4280.
     """
-    return _channel_dropout("dropout3d", "DHW", input, p, training, inplace, batched, key, generator)
+    return _channel_dropout("dropout3d", "DHW", input, p, training, inplace, batched, key, generator, offset)
 
 
 def classic_dropout(
@@ -235,6 +246,7 @@ def classic_dropout(
     inplace: bool = False,
     key: Tensor | int | None = None,
     generator: torch.Generator | None = None,
+    offset: int = 0,
 ) -> Tensor:
     r"""Drop without scaling in training, and scale by the keep probability at test time: the form of 2012 and 2014.
 
@@ -250,6 +262,7 @@ def classic_dropout(
         inplace: write the result into the input.
         key: key of the mask; None draws one.
         generator: where the key is drawn.
+        offset: second number that the mask is a function of.
 
     Returns:
         A tensor like the input.
@@ -267,7 +280,11 @@ def classic_dropout(
     Source: Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov 2014, JMLR 15:1929-1958, sections 4 and 10.
     """
     if training:
-        return _dropout("classic_dropout", input, p, True, inplace, None, key, generator, 0, rescale=False)
+        return _dropout("classic_dropout", input, p, True, inplace, None, key, generator, offset, rescale=False)
     check_floating_point("classic_dropout", "input", input)
-    keep_prob = 1 - (p if isinstance(p, Tensor) else ops.effective_p(check_p("classic_dropout", p)))
+    if isinstance(p, Tensor):
+        steps = torch.round(check_rate("classic_dropout", p) * NARROW)
+        factor = (1 - steps / NARROW).to(input.device, torch.float32).reshape(())  # 0-d: it leaves the dtype alone
+        return input.mul_(factor) if inplace else (input * factor).to(input.dtype)
+    keep_prob = 1 - ops.effective_p(check_p("classic_dropout", p))
     return input.mul_(keep_prob) if inplace else input * keep_prob

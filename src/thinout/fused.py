@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from thinout import ops
 from thinout._checks import bad_type, bad_value, check_choice, check_p
@@ -42,9 +43,13 @@ def _stream(
     return check_key(where, key, input.device), check_offset(where, offset)
 
 
-def _is_transformed() -> bool:
-    """Whether functorch transforms are at work, which take the separate operations."""
-    return torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling()
+def _takes_separate_operations(input: Tensor) -> bool:
+    """Whether the operations are called one by one: transforms know them, and autocast promotes their types."""
+    return (
+        torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+        or torch.is_autocast_enabled(input.device.type)
+    )
 
 
 def dropout_add(
@@ -85,13 +90,14 @@ def dropout_add(
         tensor([12., 10., 12., 10.])
     """
     check_floating_point("dropout_add", "input", input)
-    _check_other("dropout_add", input, "residual", residual, input.shape)
+    if not torch.is_autocast_enabled(input.device.type):
+        _check_other("dropout_add", input, "residual", residual, input.shape)
     if not _drops("dropout_add", p, training):
         return input + residual
     key, offset = _stream("dropout_add", input, key, generator, offset)
-    if _is_transformed():
+    if _takes_separate_operations(input):
         return residual + ops.dropout(input, key, p, offset=offset)
-    if isinstance(p, Tensor) or _apply._needs_operator(input) or _apply._needs_operator(residual):
+    if isinstance(p, Tensor) or _apply.needs_operator(input) or _apply.needs_operator(residual):
         y: Tensor = torch.ops.thinout.dropout_add(input, residual, key, _apply.rate_tensor(p), offset)
     else:
         y = _fused.DropoutAdd.apply(input, residual, key, Mask(quantise(p), offset))
@@ -139,14 +145,15 @@ def bias_act_dropout(
         tensor([[4., 0., 8., 0.]])
     """
     check_floating_point("bias_act_dropout", "input", input)
-    _check_other("bias_act_dropout", input, "bias", bias, input.shape[-1:])
+    if not torch.is_autocast_enabled(input.device.type):
+        _check_other("bias_act_dropout", input, "bias", bias, input.shape[-1:])
     check_choice("bias_act_dropout", "activation", activation, ("none", "relu", "gelu"))
     if not _drops("bias_act_dropout", p, training):
         return _fused.activate(input + bias, activation)
     key, offset = _stream("bias_act_dropout", input, key, generator, offset)
-    if _is_transformed():
+    if _takes_separate_operations(input):
         return ops.dropout(_fused.activate(input + bias, activation), key, p, offset=offset)
-    if isinstance(p, Tensor) or _apply._needs_operator(input) or _apply._needs_operator(bias):
+    if isinstance(p, Tensor) or _apply.needs_operator(input) or _apply.needs_operator(bias):
         y: Tensor = torch.ops.thinout.bias_act_dropout(input, bias, key, _apply.rate_tensor(p), offset, activation)
     else:
         y = _fused.BiasActDropout.apply(input, bias, key, Mask(quantise(p), offset), activation)

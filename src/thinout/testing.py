@@ -178,6 +178,9 @@ def check_compile(spec: LayerSpec) -> None:
         gradients = [torch.autograd.grad(sum(y.square().sum() for y in ys), x)[0] for ys in (got, expected)]
         torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-6)  # sums in another order
     _expect(len(graphs) == 1, f"4 values of p compiled {len(graphs)} graphs")
+    first.eval(), second.eval()
+    for one, other in zip(compiled(x), sites(x), strict=True):
+        _expect_equal(one, other, "compiled output in eval mode")
 
 
 def check_export(spec: LayerSpec) -> None:

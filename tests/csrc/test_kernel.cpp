@@ -165,7 +165,7 @@ void test_bad_arguments() {
 }  // namespace
 
 int main() {
-  CHECK(thinout_abi_version() == 1, "version %d", thinout_abi_version());
+  CHECK(thinout_abi_version() == 2, "version %d", thinout_abi_version());
   test_bad_arguments();
   for (const std::string& form : forms()) {
     CHECK(thinout_set_isa(form.c_str()) == 0 && form == thinout_isa(), "%s", form.c_str());

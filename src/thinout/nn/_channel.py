@@ -10,14 +10,13 @@ from torch import Tensor, nn
 from thinout import functional as F
 from thinout import ops
 from thinout._checks import check_p
-from thinout.nn._rate import Rate, rate
+from thinout.nn._rate import Rated, rate
 from thinout.nn._registry import ErrorInput, LayerSpec, register
 
 
-class _ChannelDropout(nn.modules.dropout._DropoutNd):
+class _ChannelDropout(Rated, nn.modules.dropout._DropoutNd):
     """What the three ranks share."""
 
-    p = Rate()
     _function: ClassVar[Any]
 
     def __init__(self, p: float = 0.5, inplace: bool = False, *, batched: bool = True) -> None:
@@ -25,9 +24,14 @@ class _ChannelDropout(nn.modules.dropout._DropoutNd):
         self.batched = batched
 
     def forward(
-        self, input: Tensor, *, key: Tensor | int | None = None, generator: torch.Generator | None = None
+        self,
+        input: Tensor,
+        *,
+        key: Tensor | int | None = None,
+        generator: torch.Generator | None = None,
+        offset: int = 0,
     ) -> Tensor:
-        """Apply dropout in training mode; `key` and `generator` as in `thinout.functional`."""
+        """Apply dropout in training mode; `key`, `generator` and `offset` as in `thinout.functional`."""
         y: Tensor = self._function(
             input,
             rate(self),
@@ -36,6 +40,7 @@ class _ChannelDropout(nn.modules.dropout._DropoutNd):
             batched=self.batched,
             key=key,
             generator=generator,
+            offset=offset,
         )
         return y
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from thinout import functional as F
 from thinout import ops
 from thinout._checks import check_p
-from thinout.nn._rate import Rate, rate
+from thinout.nn._rate import Rated, rate
 from thinout.nn._registry import ErrorInput, LayerSpec, register
 
 
-class Dropout(nn.Dropout):
+class Dropout(Rated, nn.Dropout):
     """Drop elements in training and scale the rest by 1 / (1 - p); see `thinout.functional.dropout`.
 
     It is a `torch.nn.Dropout`: `isinstance` finds it, it takes the same arguments and loads the same checkpoints. `p`
@@ -41,8 +41,6 @@ class Dropout(nn.Dropout):
 
     Source: Hinton et al. 2012, arXiv 1207.0580; Srivastava et al. 2014, JMLR 15:1929-1958.
     """
-
-    p = Rate()
 
     def __init__(
         self, p: float = 0.5, inplace: bool = False, *, noise_shape: Sequence[int | None] | None = None
@@ -75,7 +73,7 @@ class Dropout(nn.Dropout):
         return super().extra_repr() + ("" if self.noise_shape is None else f", noise_shape={self.noise_shape}")
 
 
-class ClassicDropout(nn.Dropout):
+class ClassicDropout(Rated, nn.Dropout):
     """Drop elements in training without scaling, and multiply by 1 - p in eval; see `functional.classic_dropout`.
 
     Args:
@@ -96,17 +94,26 @@ class ClassicDropout(nn.Dropout):
     Source: Srivastava et al. 2014, JMLR 15:1929-1958, section 4.
     """
 
-    p = Rate()
-
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__(check_p(type(self).__name__, p), inplace)
 
     def forward(
-        self, input: Tensor, *, key: Tensor | int | None = None, generator: torch.Generator | None = None
+        self,
+        input: Tensor,
+        *,
+        key: Tensor | int | None = None,
+        generator: torch.Generator | None = None,
+        offset: int = 0,
     ) -> Tensor:
         """Apply the mask in training mode, the factor 1 - p in eval mode."""
         return F.classic_dropout(
-            input, rate(self), training=self.training, inplace=self.inplace, key=key, generator=generator
+            input,
+            rate(self),
+            training=self.training,
+            inplace=self.inplace,
+            key=key,
+            generator=generator,
+            offset=offset,
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -31,7 +33,19 @@ class Rate:
         p = check_p(type(module).__name__, value, self._name)
         module.__dict__[self._float] = p
         # The device is named so that a meta- or cuda-device context does not move it.
-        module.__dict__[self._tensor] = torch.tensor([p], dtype=torch.float64, device="cpu")
+        with torch.inference_mode(False):  # an inference tensor could not be saved for backward
+            module.__dict__[self._tensor] = torch.tensor([p], dtype=torch.float64, device="cpu")
+
+
+class Rated(nn.Module):
+    """A layer with a rate `p`."""
+
+    p = Rate()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Rebuild the tensor form of the rate, which `torch.load` may have moved to another device."""
+        super().__setstate__(state)
+        self.p = state["_p"]
 
 
 def rate(module: nn.Module) -> float | Tensor:

@@ -5,18 +5,20 @@ Every random zero of thinout comes through this door. See "The mask contract" in
 
 from __future__ import annotations
 
+import numbers
+
 import torch
 from torch import Tensor
 
-from thinout._checks import check_p, message
+from thinout._checks import bad_type, check_p, message
 from thinout.ops import _apply, _backends
 from thinout.ops._contract import MASK_FORMAT as MASK_FORMAT
-from thinout.ops._contract import Mask, locate, quantise
+from thinout.ops._contract import Mask, locate, quantise, row_major_strides
 from thinout.ops._contract import NoiseShape as NoiseShape
 from thinout.ops._contract import Shard as Shard
 from thinout.ops._contract import check_noise_shape as check_noise_shape
 from thinout.ops._contract import effective_p as effective_p
-from thinout.ops._inputs import INT64, check_floating_point, check_key, check_offset
+from thinout.ops._inputs import INT64, check_floating_point, check_index, check_key, check_offset, check_rate
 
 __all__ = [
     "MASK_FORMAT",
@@ -32,7 +34,7 @@ __all__ = [
 
 
 def draw_key(generator: torch.Generator | None = None) -> Tensor:
-    """Draw a key from a generator: one int64, uniform over its range.
+    """Draw a key from a generator: one int64, uniform over [-2**63, 2**63 - 1).
 
     Args:
         generator: where to draw; None is torch's default CPU generator, which `torch.manual_seed` seeds.
@@ -121,7 +123,10 @@ def dropout(
     key = check_key("dropout", key, x.device)
     offset = check_offset("dropout", offset)
     first_index, strides = locate("dropout", x.shape, noise_shape, first_index, shard)
+    if first_index or strides is not None:
+        check_index("dropout", x.shape, first_index, strides or row_major_strides(x.shape))
     if isinstance(p, Tensor):
+        p = check_rate("dropout", p)
         return _apply.apply_traced(x, key, p, offset, wide, rescale, first_index, strides, inplace=inplace)
     p = check_p("dropout", p)
     if p == 0:
@@ -170,7 +175,10 @@ def dropout_mask(
     """
     where, place = "dropout_mask", torch.device(device)
     key = check_key(where, key, place)
+    if isinstance(shape, numbers.Integral):
+        bad_type(where, "shape", "a sequence of ints", shape, f"Write ({shape},) for one dimension.")
     first_index, strides = locate(where, shape, noise_shape, first_index, shard)
+    check_index(where, shape, first_index, strides or row_major_strides(shape))
     threshold = quantise(check_p(where, p), wide)
     mask = Mask(threshold, check_offset(where, offset), wide, False, first_index, strides)
     return _backends.keep_mask(tuple(shape), key, mask, place, backend)

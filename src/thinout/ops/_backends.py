@@ -42,8 +42,6 @@ def available() -> dict[str, str]:
 
 def select(x: Tensor) -> str:
     """Return the name of the fastest backend for a tensor."""
-    if x.is_neg() or x._is_zerotensor():  # their memory does not hold their values
-        return "torch"
     if x.device.type == "cpu" and x.dtype in _cpu.DTYPES and _cpu.library():
         return "cpu"
     return "triton" if x.is_cuda and _triton() else "torch"
@@ -64,6 +62,10 @@ def _checked(backend: str) -> str:
 
 def run(x: Tensor, key: Tensor, mask: Mask, *, out: Tensor | None = None, backend: str | None = None) -> Tensor:
     """Return the masked and scaled `x` in its own strides, written to `out` (which may be `x`) where given."""
+    if x.is_neg() or x._is_zerotensor():
+        x = x.clone()  # the memory of these two does not hold their values
+    if out is not None and not out.is_contiguous():
+        return out.copy_(run(x, key, mask, backend=backend))  # kernels write to dense memory alone
     result = torch.empty_like(x) if out is None else out
     if mask.drops_all:
         return result.zero_()

@@ -11,6 +11,7 @@ import ctypes
 import functools
 import os
 import struct
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from torch import Tensor
 from thinout._checks import message
 from thinout.ops._contract import row_major_strides
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 ACTIVATIONS = {"none": 0, "relu": 1, "gelu": 2}
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 
@@ -100,9 +101,13 @@ def _attempt(path: Path) -> _Loaded:
 @functools.cache
 def _load() -> _Loaded:
     attempts = [_attempt(path) for path in _candidates()]
-    if not attempts:
-        return _Loaded(None, "The kernel library _thinout_kernel.so was not built with this installation.")
-    return next((attempt for attempt in attempts if attempt.library), attempts[0])
+    found = next((attempt for attempt in attempts if attempt.library), None)
+    if found is not None:
+        return found
+    missing = _Loaded(None, "The kernel library _thinout_kernel.so was not built with this installation.")
+    failed = attempts[0] if attempts else missing
+    warnings.warn(f"thinout: {failed.reason} Plain torch stands in, slower and with the same bits.", stacklevel=2)
+    return failed
 
 
 def library() -> ctypes.CDLL | None:

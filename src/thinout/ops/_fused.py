@@ -123,8 +123,7 @@ def _saved(ctx: Any) -> tuple[Tensor, ...]:
     """Return the key and the inputs, after making sure that a checkpoint has recomputed the same key."""
     saved: tuple[Tensor, ...] = ctx.saved_tensors  # asked for once: a checkpoint hands each tensor out one time
     key = saved[0]
-    if key is not ctx.key and not torch.equal(key, ctx.key):
-        raise RuntimeError(_apply._OTHER_KEY)
+    _apply.check_same_key(key, ctx.key)
     return saved
 
 
@@ -159,7 +158,7 @@ class BiasActDropout(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Run the backward kernel, or differentiable operations where the gradient is to have gradients."""
         key, x, bias = _saved(ctx)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or _apply.needs_operator(grad):
             grad_x = activate_backward(_apply.apply(grad, key, ctx.mask), x + bias, ctx.activation)
         else:
             grad_x = run_bias_act_dropout_backward(grad, x, bias, key, ctx.mask, ctx.activation)

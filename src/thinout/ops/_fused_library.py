@@ -11,9 +11,9 @@ from thinout.ops import _fused
 from thinout.ops._contract import Mask, quantise
 
 _SCHEMAS = (
-    "dropout_add(Tensor x, Tensor residual, Tensor key, Tensor p, int offset) -> Tensor",
-    "bias_act_dropout(Tensor x, Tensor bias, Tensor key, Tensor p, int offset, str activation) -> Tensor",
-    "bias_act_dropout_backward(Tensor grad, Tensor x, Tensor bias, Tensor key, Tensor p, int offset, str activation)"
+    "dropout_add(Tensor x, Tensor residual, Tensor key, Tensor p, SymInt offset) -> Tensor",
+    "bias_act_dropout(Tensor x, Tensor bias, Tensor key, Tensor p, SymInt offset, str activation) -> Tensor",
+    "bias_act_dropout_backward(Tensor grad, Tensor x, Tensor bias, Tensor key, Tensor p, SymInt offset, str activation)"
     " -> Tensor",
 )
 _operators = torch.library.Library("thinout", "FRAGMENT")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from thinout._checks import bad_type, bad_value, check_count
+from thinout._checks import bad_type, bad_value, check_count, check_p
 
 INT64 = torch.iinfo(torch.int64)
 
@@ -19,10 +22,10 @@ def check_floating_point(where: str, name: str, tensor: Tensor) -> None:
 
 def check_key(where: str, key: Tensor | int, device: torch.device) -> Tensor:
     """Return a key as a 0-d int64 tensor, or raise."""
-    if isinstance(key, int) and not isinstance(key, bool):
+    if isinstance(key, numbers.Integral) and not isinstance(key, bool):
         if not INT64.min <= key <= INT64.max:
             bad_value(where, "key", "an integer that int64 holds", key)
-        return torch.tensor(key, dtype=torch.int64, device="cpu")
+        return torch.tensor(int(key), dtype=torch.int64, device="cpu")
     if not isinstance(key, Tensor) or key.dtype != torch.int64:
         got = f"a {key.dtype} tensor" if isinstance(key, Tensor) else repr(key)
         bad_type(where, "key", "an int or an int64 tensor", got, "Draw one with thinout.ops.draw_key().")
@@ -39,3 +42,23 @@ def check_offset(where: str, offset: int) -> int:
     if offset > INT64.max:
         bad_value(where, "offset", "less than 2**63", offset)
     return offset
+
+
+def check_rate(where: str, p: Tensor) -> Tensor:
+    """Return a rate that is a tensor, or raise; its value is checked here in eager code, by the operator else."""
+    if p.numel() != 1 or p.device.type != "cpu" or not p.is_floating_point() or p.requires_grad:
+        got = f"a {p.dtype} tensor of shape {tuple(p.shape)} on {p.device}"
+        got += " that requires a gradient" if p.requires_grad else ""
+        bad_value(where, "p", "a number, or a floating-point CPU tensor of one element without gradient", got)
+    if not torch.compiler.is_compiling() and torch._C._len_torch_dispatch_stack() == 0 and type(p) is Tensor:
+        check_p(where, p.item())
+    return p
+
+
+def check_index(where: str, shape: Sequence[int], first_index: int, strides: Sequence[int]) -> None:
+    """Raise unless the mask indices of all elements are in [0, 2**63 - 1)."""
+    if isinstance(first_index, torch.SymInt):
+        return
+    check_count(where, "first_index", first_index, at_least=0)
+    if first_index + sum((size - 1) * step for size, step in zip(shape, strides, strict=True)) >= INT64.max:
+        bad_value(where, "first_index", "such that every index is less than 2**63 - 1", first_index)

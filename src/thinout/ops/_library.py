@@ -10,25 +10,26 @@ transforms go through `Transformable`, an `autograd.Function` over it, because g
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from thinout._checks import bad_value
+from thinout._checks import bad_value, check_p
 from thinout.ops import _backends
 from thinout.ops._contract import Mask, quantise, row_major_strides
 
 _SCHEMA = (
-    "(Tensor x, Tensor key, Tensor p, int offset, bool wide, bool rescale, SymInt first_index, SymInt[]? index_strides)"
-    " -> Tensor"
+    "(Tensor x, Tensor key, Tensor p, SymInt offset, bool wide, bool rescale, SymInt first_index,"
+    " SymInt[]? index_strides) -> Tensor"
 )
 _OPERATORS = ("thinout::dropout", "thinout::dropout_forward")
 
 
 def _forward(x: Tensor, key: Tensor, p: Tensor, *mask_fields: Any) -> Tensor:
     offset, wide, rescale, first_index, strides = mask_fields
-    threshold = quantise(p.item(), wide)
+    threshold = quantise(check_p("dropout", p.item()), wide)  # compiled code checks the rate here
     mask = Mask(threshold, offset, wide, rescale, first_index, None if strides is None else tuple(strides))
     if key.dim() == 0:
         return _backends.run(x, key, mask)
@@ -73,12 +74,12 @@ def _batch(
     return x, _lead(key, key_dim, info.batch_size), p, *how, first_index, strides
 
 
-def _vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
+def _vmap(call: Any, info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
+    """Serve a mapped dimension by one call of an operator or Function, one key a sample where keys are mapped."""
     x, key, *rest = _batch(info, in_dims, *args)
     if key.dim() < 2:
-        return torch.ops.thinout.dropout_forward(x, key, *rest), 0
-    y = torch.ops.thinout.dropout_forward(x.flatten(0, 1), key.flatten(), *rest)
-    return y.unflatten(0, x.shape[:2]), 0
+        return call(x, key, *rest), 0
+    return call(x.flatten(0, 1), key.flatten(), *rest).unflatten(0, x.shape[:2]), 0
 
 
 class Transformable(torch.autograd.Function):
@@ -110,11 +111,8 @@ class Transformable(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
-        """Serve the mapped dimension by one call, one key a sample where keys are mapped."""
-        x, key, *rest = _batch(info, in_dims, *args)
-        if key.dim() < 2:
-            return Transformable.apply(x, key, *rest), 0
-        return Transformable.apply(x.flatten(0, 1), key.flatten(), *rest).unflatten(0, x.shape[:2]), 0
+        """Serve the mapped dimension by one call."""
+        return _vmap(Transformable.apply, info, in_dims, *args)
 
 
 _library = torch.library.Library("thinout", "DEF")
@@ -122,5 +120,6 @@ for _operator in _OPERATORS:
     _library.define(_operator.removeprefix("thinout::") + _SCHEMA, tags=(torch.Tag.pt2_compliant_tag,))
     torch.library.impl(_operator, "CompositeExplicitAutograd", _forward, lib=_library)
     torch.library.register_fake(_operator, _fake, lib=_library)
-    torch.library.register_vmap(_operator, _vmap, lib=_library)
+    _call = getattr(torch.ops.thinout, _operator.removeprefix("thinout::"))
+    torch.library.register_vmap(_operator, functools.partial(_vmap, _call), lib=_library)
 torch.library.register_autograd("thinout::dropout", _backward, setup_context=_save, lib=_library)

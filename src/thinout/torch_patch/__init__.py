@@ -14,7 +14,8 @@ half precision, and tensors (for channels: masks) too small to gain. `torch_patc
 
 What a served call does otherwise than PyTorch: it draws one number from the default generator, so masks for a seed are
 other masks; a dropped infinity or NaN is 0, not NaN (but for dropped channels); only the key of the mask is kept for
-the backward pass. A checkpoint that does not preserve the random state raises in place of a gradient for another mask.
+the backward pass. In eager code a checkpoint with ``use_reentrant=False`` that does not preserve the random state
+raises in place of a gradient for another mask; a reentrant one cannot be told from a new call.
 """
 
 from thinout.torch_patch._patch import PatchReport as PatchReport

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from thinout.ops import _backends, draw_key
-from thinout.ops._apply import Eager
+from thinout.ops._apply import Eager, must_copy
 from thinout.ops._contract import Mask, quantise
 from thinout.torch_patch import _channels
 from thinout.torch_patch._channels import Line, is_forward_mode
@@ -59,10 +59,7 @@ def _dropout(x: Tensor, p: float, grad: bool) -> Tensor:
 
 
 def _dropout_(x: Tensor, p: float, grad: bool) -> Tensor:
-    # Some tensors must not be written to: leaves, some views, expanded and inference tensors. copy_ knows them all and
-    # raises before it writes, and it records views, so it serves whatever is not plainly safe.
-    unsafe = not x.is_contiguous() or x.is_inference() or (grad and (x.is_leaf or x._is_view()))
-    if unsafe or is_forward_mode():
+    if must_copy(x, grad) or is_forward_mode():
         return x.copy_(_dropout(x, p, grad))
     if grad:
         y: Tensor = Eager.apply(x, draw_key(), _mask(p), True, None)
