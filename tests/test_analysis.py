@@ -59,6 +59,11 @@ def test_numbers_of_an_arm_are_scipys():
     assert analysis.margin == pytest.approx(0.01 * np.mean(NONE))
 
 
+def test_the_margin_is_set_by_the_validation_part():
+    rows = make_rows({0.0: NONE, 0.5: HALF}, validation=0.25)
+    assert analyse(rows).margin == pytest.approx(0.0025)
+
+
 def test_dropout_that_helps():
     """Mean -0.29 / 6, standard error 0.004773, t = 10.13 with 5 degrees of freedom, quantile 2.5706."""
     headline = analyse(make_rows({0.0: NONE, 0.2: FIFTH, 0.5: HALF})).headline
@@ -192,6 +197,29 @@ def test_bootstrap_is_over_the_examples_of_the_test_part():
     assert analyse(rows).headline.bootstrap == paired_bootstrap(arm, baseline)
     rows[0].arrays["test_label"] = np.arange(50) % 9  # other examples
     assert analyse(rows).headline.bootstrap is None
+
+
+@pytest.mark.parametrize(("digests", "is_there"), [("aaaaaa", True), ("aaabaa", False)])
+def test_bootstrap_wants_the_same_test_examples_in_all_seeds_not_only_the_same_labels(digests, is_there):
+    rows = make_rows({0.0: NONE, 0.5: HALF})
+    for row in rows:
+        row.arrays["test_nll"] = np.full(50, row.value("nll"), dtype=np.float32)
+        row.arrays["test_label"] = np.arange(50) % 10
+        row.fingerprints["test"] = digests[row.seed]
+    assert (analyse(rows).headline.bootstrap is not None) is is_there
+
+
+@pytest.mark.parametrize(
+    ("num_epochs", "advice"),
+    [((10, 10), "Raise epochs before"), ((6, 6), "Raise patience before"), ((10, 6), "Raise epochs and patience")],
+)
+def test_the_note_names_the_field_that_ended_the_late_runs(num_epochs, advice):
+    rows = make_rows({0.0: NONE[:2], 0.5: HALF[:2]})
+    rows = [
+        dataclasses.replace(row, best_epoch=n, num_epochs=n, config={"recipe": {"epochs": 10, "patience": 1}})
+        for row, n in zip(rows, 2 * num_epochs, strict=True)
+    ]
+    assert any(advice in note for note in analyse(rows).notes)
 
 
 def test_unequal_starts_are_told():

@@ -13,13 +13,35 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from _study_runs import ARMS, made_row, make_case, make_study, threads_row, without_times
+from _study_runs import (
+    ARMS,
+    made_row,
+    make_case,
+    make_study,
+    raises_what_does_not_pickle,
+    threads_row,
+    without_times,
+)
+from torch import nn
+from torch.utils.data import TensorDataset
 
 from thinout._checks import UsageError
 from thinout.lab import rows as rows_module
 from thinout.lab.case import Arm, Recipe, dropout_arm
-from thinout.lab.rows import RowError, read_rows, row_path
-from thinout.lab.study import StudyError, StudyStoppedError, estimate, plan, remaining, run_study
+from thinout.lab.rows import RowError, read_rows, row_path, write_row
+from thinout.lab.study import (
+    LocalWorkers,
+    StudyError,
+    StudyStoppedError,
+    estimate,
+    plan,
+    read_about,
+    read_study,
+    remaining,
+    run_study,
+    study_rows,
+)
+from thinout.lab.study import _folder as folder_module
 from thinout.lab.training import train_run
 
 BY_SEED = [("none", 0), ("p=0.5", 0), ("none", 1), ("p=0.5", 1)]
@@ -92,6 +114,15 @@ def test_a_run_that_raises_fails_alone(tmp_path):
     outcome = run_here(make_study(), tmp_path, train=raises)
     assert [row.reason for row in outcome.failed] == ["ZeroDivisionError: integer division or modulo by zero"] * 2
     assert [row.status for row in outcome.rows] == ["failed", "failed", "done", "done"]
+
+
+def test_an_error_that_does_not_pickle_keeps_its_text_and_user_prints_stay_off_standard_output(tmp_path, capfd):
+    with LocalWorkers(1) as workers:
+        outcome = run_study(make_study(), tmp_path, executor=workers, train=raises_what_does_not_pickle)
+    assert [row.reason for row in outcome.failed] == ["UnpicklableError: no such column"] * 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("a user's print") == 4
 
 
 def test_what_no_run_can_do_stops_the_study(tmp_path):
@@ -174,6 +205,47 @@ def test_damaged_files_are_named(tmp_path):
         run_here(make_study(), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"arms": None}, "NoneType"),
+        ({"metric": "speed"}, "`metric` must be one of"),
+        ({"format": 9}, "format 9 is not 1"),
+        ({"recipe": {"epoch": 3}}, "epoch"),
+    ],
+)
+def test_a_study_file_that_is_none_is_named(tmp_path, change, text):
+    run_here(make_study(1), tmp_path)
+    path = tmp_path / "study.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | change))
+    for reader in (lambda: read_study(tmp_path), lambda: remaining(make_study(1), tmp_path)):
+        with pytest.raises(StudyError, match=rf"study\.json is not what a study wrote \(.*{text}"):
+            reader()
+    del content["seeds"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(StudyError, match=r"study\.json is not .* \('seeds' is missing\)"):
+        read_study(tmp_path)
+
+
+def test_a_folder_tells_its_study_and_what_a_report_says_of_it(tmp_path):
+    with ThreadPoolExecutor(1) as executor:
+        run_study(make_study(), tmp_path, executor=executor, train=made_row, about={"title": "tiny"})
+    run_here(make_study(), tmp_path)
+    assert read_study(tmp_path) == make_study()
+    assert read_about(tmp_path) == {"title": "tiny"}
+
+
+def test_rows_that_are_not_of_the_study_do_not_count(tmp_path):
+    study = make_study()
+    run_here(study, tmp_path)
+    stray = study.runs()[0]
+    for other in (dataclasses.replace(stray, seed=9), dataclasses.replace(stray, arm=dropout_arm(0.9))):
+        write_row(tmp_path, made_row(other))
+    assert len(read_rows(tmp_path)) == 6
+    assert keys(study_rows(study, tmp_path)) == BY_SEED
+
+
 def test_a_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StudyError, match=r"file cannot be used .* Give another folder"):
@@ -198,11 +270,30 @@ def test_a_full_disk_loses_no_finished_run(tmp_path, monkeypatch):
 
 
 def test_a_killed_writer_leaves_nothing_behind(tmp_path):
-    leftover = tmp_path / "rows" / "none" / ".seed-0.json.x1"
-    leftover.parent.mkdir(parents=True)
-    leftover.write_text("half a row")
+    names = ("rows/none/.seed-0.json.x1", "..reserve.x2", ".study.json.x3", ".about.json.x4")
+    leftovers = [tmp_path / name for name in names]
+    leftovers[0].parent.mkdir(parents=True)
+    for leftover in leftovers:
+        leftover.write_text("half a file")
+    (tmp_path / ".gitignore").write_text("*")  # not ours
     run_here(make_study(), tmp_path)
-    assert not leftover.exists()
+    assert [path.name for path in tmp_path.rglob(".*")] == [".gitignore"]
+
+
+def test_a_full_disk_before_the_first_run_is_told_in_one_sentence(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(folder_module, "write_atomically", full)
+    with pytest.raises(StudyError, match=r"cannot write to .* \(No space left on device\)\. Nothing was begun"):
+        run_here(make_study(), tmp_path, train=must_not_run)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device that is always full")
+def test_a_lock_that_cannot_be_signed_is_told_in_one_sentence(tmp_path):
+    (tmp_path / "study.lock").symlink_to("/dev/full")
+    with pytest.raises(StudyError, match=r"Nothing was begun"):
+        run_here(make_study(), tmp_path, train=must_not_run)
 
 
 def test_arms_of_a_seed_share_start_batches_and_split(tmp_path):
@@ -234,6 +325,18 @@ def raising(*_):
     raise RuntimeError("broken on purpose")
 
 
+def raising_system_exit(*_):
+    sys.exit(3)
+
+
+def tensors(num, *, label=0, width=4):
+    return TensorDataset(torch.zeros(num, 1, width, width), torch.full((num,), label))
+
+
+def splits_with(**parts):
+    return lambda seed: dataclasses.replace(make_case().splits(seed), **parts)
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
@@ -242,6 +345,20 @@ def raising(*_):
         ({"data": raising}, r"the data of tiny raised RuntimeError: broken on purpose"),
         ({"data": lambda seed: [1, 2]}, r"`data` must be Splits, .* got \[1, 2\]"),
         ({"arms": ()}, r"`arms` must be at least one arm"),
+        ({"model": raising_system_exit}, r"`model` must be .* got SystemExit: 3"),
+        ({"data": raising_system_exit}, r"the data of tiny raised SystemExit: 3"),
+        ({"data": splits_with(num_classes=1)}, r"`num_classes` must be a whole number of at least 2, got 1"),
+        ({"data": splits_with(validation=tensors(0))}, r"`validation` must be .* at least one example, got none"),
+        ({"data": splits_with(test=tensors(9, label=2))}, r"`test` must be labelled in \[0, 1\] .* got 2 to 2"),
+        ({"data": splits_with(train=tensors(9, label=0.5))}, r"`train` must be labelled with torch.int64 .*float32"),
+        (
+            {"data": splits_with(test=tensors(9, width=5))},
+            r"test part of tiny cannot go .*: RuntimeError: mat1 and mat2",
+        ),
+        (
+            {"model": lambda p: nn.Sequential(nn.Flatten(), nn.Linear(16, 3))},
+            r"`model` must be .* \(4, 2\), got \(4, 3\)",
+        ),
     ],
 )
 def test_a_case_that_cannot_work_is_refused_before_anything_is_trained(monkeypatch, fields, text):
@@ -267,6 +384,39 @@ def test_a_case_that_cannot_work_is_refused_before_anything_is_trained(monkeypat
 def test_plan_refuses_bad_options(options, text):
     with pytest.raises(ValueError, match=text):
         plan("_study_runs:make_case", **options)
+
+
+def test_arms_are_told_apart_by_all_digits_of_p():
+    """Three digits name only what no decimal writes out: 1/3 as a float has 16."""
+    names = [dropout_arm(p).name for p in (0.2, 0.2001, 0.30000001, 1 / 3, 2 / 3, 1.0, 0.0)]
+    assert names == ["p=0.2", "p=0.2001", "p=0.30000001", "p=0.333", "p=0.667", "p=1", "none"]
+    with pytest.raises(UsageError, match=r"`arms` must be different arms, got p=0.333 twice"):
+        plan("_study_runs:make_case", arms=[ARMS[0], dropout_arm(1 / 3), dropout_arm(0.333)])
+
+
+def test_estimate_measures_the_arm_with_the_most_dropout(monkeypatch):
+    seen = []
+
+    def model(p):
+        seen.append(p)
+        return make_case().model(p)
+
+    monkeypatch.setattr(sys.modules["_study_runs"], "watched", case_with(model=model), raising=False)
+    study = plan("_study_runs:watched", arms=[ARMS[0], dropout_arm(0.2), dropout_arm(0.7)])
+    seen.clear()
+    estimate(study, jobs=1)
+    assert seen == [0.7]
+
+
+def test_estimate_of_a_network_that_raises_while_it_trains_is_unknown(monkeypatch):
+    class Untrainable(nn.Linear):
+        def forward(self, input):
+            return super().forward(input.flatten(1)) if not self.training else 1 // 0
+
+    monkeypatch.setattr(
+        sys.modules["_study_runs"], "broken", case_with(model=lambda p: Untrainable(16, 2)), raising=False
+    )
+    assert estimate(plan("_study_runs:broken"), jobs=1) is None
 
 
 def test_estimate_counts_the_rounds_that_are_left():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, Literal
 
 from torch import nn
@@ -96,12 +97,17 @@ WEIGHT_DECAY = Arm(name="weight-decay", recipe={"weight_decay": 1e-2})
 def dropout_arm(p: float) -> Arm:
     """Return the arm of one drop probability; p = 0 is the baseline.
 
+    Its name has all digits of p, but three of a fraction such as 1/3, which no decimal writes out.
+
     Example:
-        >>> dropout_arm(1 / 3).name
-        'p=0.333'
+        >>> dropout_arm(0.2001).name, dropout_arm(1 / 3).name
+        ('p=0.2001', 'p=0.333')
     """
-    check_p("dropout_arm", p)
-    return Arm(name=f"p={p:.3g}", p=float(p)) if p else BASELINE
+    p = check_p("dropout_arm", p)
+    is_decimal = float(f"{p:.12g}") == p
+    is_fraction = float(Fraction(p).limit_denominator(99)) == p
+    digits = f"{p:.3g}" if is_fraction and not is_decimal else repr(p).removesuffix(".0")
+    return Arm(name=f"p={digits}", p=p) if p else BASELINE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,7 +46,8 @@ def analyse(
         rows: rows of one study, in any order.
         metric: primary metric: ``"nll"`` (nats), ``"error"`` or ``"ece"`` (shares); lower is better.
         baseline: name of the arm that the others are compared with.
-        margin: largest difference that does not matter, in the metric's unit; None: 1 % of the baseline's mean on test.
+        margin: largest difference that does not matter, in the metric's unit; None: 1 % of the baseline's mean on
+            validation, so that nothing is set by the test part.
 
     Raises:
         ValueError: `metric` is not one of the three, or `margin` is not positive.
@@ -71,7 +72,7 @@ def analyse(
     pairs = {arm: _pairs(done[arm], done[baseline]) for arm in done if arm != baseline}
     others = _compared(done, pairs, metric, margin)
     failed = tuple(_failure(row) for row in rows if not _is_usable(row, metric))
-    convergence = _convergence(usable)
+    convergence, late = _convergence(usable), [row for row in usable if not _has_converged(row)]
     headline, choice_notes = _headline(done[baseline][0], others, pairs, metric, margin)
     return Analysis(
         metric=metric,
@@ -82,7 +83,7 @@ def analyse(
         headline=headline,
         convergence=convergence,
         failed=failed,
-        notes=(*choice_notes, *_wording.notes(convergence, failed, pairs)),
+        notes=(*choice_notes, *_wording.notes(convergence, late, failed, pairs)),
     )
 
 
@@ -110,12 +111,15 @@ def _pairs(arm: Sequence[Row], baseline: Sequence[Row]) -> Pairs:
 def _margin(margin: float | None, baseline: Sequence[Row], metric: str) -> float:
     if margin is not None:
         return check_positive("analyse", "margin", margin)
-    return RELATIVE_MARGIN * mean_interval([row.value(metric) for row in baseline]).mean
+    return RELATIVE_MARGIN * mean_interval([row.value(metric, "validation") for row in baseline]).mean
 
 
 def _convergence(rows: Sequence[Row]) -> Convergence:
-    converged = sum(5 * row.best_epoch <= 4 * row.num_epochs for row in rows)
-    return Convergence(num_runs=len(rows), num_converged=converged)
+    return Convergence(num_runs=len(rows), num_converged=sum(map(_has_converged, rows)))
+
+
+def _has_converged(row: Row) -> bool:
+    return 5 * row.best_epoch <= 4 * row.num_epochs
 
 
 def _interval(values: Sequence[float]) -> Interval | None:
@@ -218,7 +222,8 @@ def _chosen(arm: ArmResult, pairs: Pairs, metric: str, margin: float) -> tuple[H
 
 def _bootstrap(pairs: Pairs, metric: str) -> Interval | None:
     rows = [row for row, _ in pairs] + [other for _, other in pairs]
-    if not all(np.array_equal(_labels(row), _labels(rows[0])) for row in rows):
+    digests = {row.fingerprints.get("test") for row in rows}  # None in rows that were made before there was one
+    if len(digests) > 1 or not all(np.array_equal(_labels(row), _labels(rows[0])) for row in rows):
         return None  # other examples in another seed: there is no common example to resample
     values = [values for row in rows if (values := _per_example(row, metric)) is not None]
     if len(values) < len(rows):

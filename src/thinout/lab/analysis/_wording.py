@@ -41,14 +41,17 @@ def verdict_sentence(
 
 
 def notes(
-    convergence: Convergence, failed: Sequence[FailedRun], pairs: Mapping[str, Sequence[tuple[Row, Row]]]
+    convergence: Convergence,
+    late: Sequence[Row],
+    failed: Sequence[FailedRun],
+    pairs: Mapping[str, Sequence[tuple[Row, Row]]],
 ) -> list[str]:
-    """Return what a reader must know beside the numbers."""
+    """Return what a reader must know beside the numbers; `late` are the runs that did not converge."""
     found = []
     if not convergence.converged:
         found.append(
-            f"The study did not converge: only {convergence.num_converged} of {convergence.num_runs} runs had their "
-            "best validation epoch before the last fifth of their epochs. Train longer before you rely on the answer."
+            f"The study did not converge: only {convergence.num_converged} of {convergence.num_runs} runs had their best "
+            f"validation epoch before the last fifth of their epochs. {_longer(late)} before you rely on the answer."
         )
     if failed:
         found.append(
@@ -56,6 +59,14 @@ def notes(
             "An arm that loses its bad runs looks better than it is."
         )
     return found + [note for arm in pairs for note in _pairing_notes(arm, pairs[arm])]
+
+
+def _longer(late: Sequence[Row]) -> str:
+    """Say which field of the recipe ended the late runs: with more epochs alone, patience would stop them again."""
+    impatient = sum(row.num_epochs < row.config.get("recipe", {}).get("epochs", 0) for row in late)
+    if not impatient:
+        return "Raise epochs"
+    return "Raise patience" if impatient == len(late) else "Raise epochs and patience"
 
 
 def choice_note(arm: ArmResult, verdict: Verdict) -> str | None:

@@ -59,7 +59,7 @@ def _resolve_own(spec: str, data: str | None) -> Case:
         case = factory()
     except ThinoutError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # The user's function may raise anything; its traceback stays reachable as the cause.
         raise UsageError(f"resolve: {spec} raised {type(error).__name__}: {error}. Mend the function.") from error
     if not isinstance(case, Case):
@@ -69,18 +69,16 @@ def _resolve_own(spec: str, data: str | None) -> Case:
 
 def _import(spec: str) -> Callable[[], Any]:
     module_name, _, function_name = spec.partition(":")
-    folder = os.getcwd()
-    sys.path.insert(0, folder)
+    if (folder := os.getcwd()) not in sys.path:
+        sys.path.insert(0, folder)  # to stay: model and data may import more when they are called
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Importing runs the user's code, which may raise anything.
         raise UsageError(
             f"resolve: the module of {spec} cannot be imported ({type(error).__name__}: {error}). "
             "Run the command in the folder of the module, and mend what it names."
         ) from error
-    finally:
-        sys.path.remove(folder)
     factory = getattr(module, function_name, None)
     if not callable(factory):
         bad_usage("resolve", "case", f"module:function with a function of {module_name}", repr(spec))

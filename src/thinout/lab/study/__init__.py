@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from thinout.lab.study._folder import StudyError, StudyStoppedError
-from thinout.lab.study._plan import Study, estimate, plan
+from thinout.lab.study._folder import StudyError, StudyStoppedError, read_about, read_study, study_rows
+from thinout.lab.study._plan import Study, describe_study, estimate, plan
 from thinout.lab.study._run import StudyOutcome, remaining, run_study
 from thinout.lab.study._workers import LocalWorkers, WorkerKilledError, dask_workers, num_cores
 
@@ -15,9 +15,13 @@ __all__ = [
     "StudyStoppedError",
     "WorkerKilledError",
     "dask_workers",
+    "describe_study",
     "estimate",
     "num_cores",
     "plan",
+    "read_about",
+    "read_study",
     "remaining",
     "run_study",
+    "study_rows",
 ]

@@ -8,10 +8,10 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from thinout._checks import ThinoutError, UsageError
 from thinout.lab.case import Run
@@ -20,7 +20,9 @@ from thinout.lab.study._plan import Study
 
 STUDY_FORMAT = 1
 RESERVE_BYTES = 4 * 2**20
+STUDY_FILE, ABOUT_FILE = "study.json", "about.json"
 _RESERVE = ".reserve"
+_LEFTOVERS = ("rows/*/.seed-*", f".{_RESERVE}.*", f".{STUDY_FILE}.*", f".{ABOUT_FILE}.*")
 
 
 class StudyError(ThinoutError):
@@ -39,36 +41,55 @@ def held(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "study.lock").open("a+")
+        file = (folder / "study.lock").open("a+b", buffering=0)  # nothing may be left to write when it is closed
     except OSError as error:
         raise StudyError(f"run_study: {folder} cannot be used ({error.strerror}). Give another folder.") from error
     with file:
         _lock(file, folder)
-        file.truncate(0)
-        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "started": _now()}, file)
-        file.flush()
+        _sign(file, folder)
         yield
         file.truncate(0)
 
 
-def claim(folder: Path, study: Study) -> None:
-    """Make a folder this study's, or raise UsageError where it holds another one."""
-    if not check_owner(folder, study):
-        content = {"format": STUDY_FORMAT} | study.to_dict()
-        write_atomically(folder / "study.json", json.dumps(content, indent=1, sort_keys=True).encode())
+def claim(folder: Path, study: Study, about: Mapping[str, Any] | None = None) -> None:
+    """Make a folder this study's, or raise UsageError where it holds another one; keep what a report says of it."""
+    files = {} if check_owner(folder, study) else {STUDY_FILE: {"format": STUDY_FORMAT} | study.to_dict()}
+    files |= {} if about is None else {ABOUT_FILE: dict(about)}
+    try:
+        for name, content in files.items():
+            write_atomically(folder / name, json.dumps(content, indent=1, sort_keys=True).encode())
+    except OSError as error:
+        raise _cannot_write(folder, error, "Nothing was begun") from error
+
+
+def read_study(folder: Path) -> Study:
+    """Read which study a folder is of; raises StudyError, naming the file, where that cannot be told."""
+    content = _read_json(folder / STUDY_FILE)
+    try:
+        if content["format"] != STUDY_FORMAT:
+            raise ValueError(f"format {content['format']} is not {STUDY_FORMAT}")
+        return Study.from_dict(content)
+    except (KeyError, TypeError, ValueError) as error:
+        text = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise StudyError(
+            f"read_study: {folder / STUDY_FILE} is not what a study wrote ({text}). Give another folder."
+        ) from error
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Read what a report says of a study beside its results; empty where nothing was kept."""
+    path = folder / ABOUT_FILE
+    content = _read_json(path) if path.exists() else {}
+    if not isinstance(content, dict):
+        raise StudyError(f"read_about: {path} is not what a study wrote. Delete it.")
+    return content
 
 
 def check_owner(folder: Path, study: Study) -> bool:
     """Return whether a folder is this study's, False where it is nobody's; raise UsageError where it is another's."""
-    path = folder / "study.json"
-    if not path.exists():
+    if not (folder / STUDY_FILE).exists():
         return False
-    content = {"format": STUDY_FORMAT} | study.to_dict()
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise StudyError(f"run_study: {path} cannot be read ({error}). Give another folder.") from error
-    differences = _differences(_named_arms(found), _named_arms(content))
+    differences = _differences(_named_arms(read_study(folder)), _named_arms(study))
     if differences:
         raise UsageError(
             f"run_study: {folder} holds another study: {'; '.join(differences)}. Give another folder, or the options "
@@ -78,26 +99,40 @@ def check_owner(folder: Path, study: Study) -> bool:
     return True
 
 
+def study_rows(study: Study, folder: Path) -> list[Row]:
+    """Return the rows, finished and failed, that a folder has of a study's runs; other files there do not count.
+
+    Raises:
+        RowError: a row is damaged, or another study's.
+    """
+    return [row for run in study.runs() if (row := _recorded_row(folder, run))]
+
+
 def finished_row(folder: Path, run: Run) -> Row | None:
     """Return the row of a finished run, or None where the run is still to be made.
 
     Raises:
         RowError: the row is damaged, or another study's.
     """
+    row = _recorded_row(folder, run)
+    return row if row and row.status == "done" else None
+
+
+def _recorded_row(folder: Path, run: Run) -> Row | None:
     path = row_path(folder, run.arm.name, run.seed)
     if not path.exists():
         return None
     row = read_row(path)
     if row.config != json.loads(json.dumps(run.config())):
         raise RowError(f"run_study: {path} is a row of another study. Give another folder, or delete that row.")
-    return row if row.status == "done" else None
+    return row
 
 
 @contextlib.contextmanager
 def reserved(folder: Path) -> Iterator[None]:
     """Keep some disk space back for the rows of runs that end when the disk is full; sweep what a killed one left."""
     try:
-        for leftover in folder.glob("rows/*/.seed-*"):
+        for leftover in (path for pattern in _LEFTOVERS for path in folder.glob(pattern)):
             leftover.unlink()
         write_atomically(folder / _RESERVE, bytes(RESERVE_BYTES))
     except OSError as error:
@@ -127,7 +162,23 @@ def _cannot_write(folder: Path, error: OSError, kept: str) -> StudyError:
     )
 
 
-def _lock(file: IO[str], folder: Path) -> None:
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StudyError(f"read_study: {path} cannot be read ({error}). Give another folder.") from error
+
+
+def _sign(file: BinaryIO, folder: Path) -> None:
+    holder = {"pid": os.getpid(), "host": socket.gethostname(), "started": _now()}
+    try:
+        file.truncate(0)
+        file.write(json.dumps(holder).encode())
+    except OSError as error:
+        raise _cannot_write(folder, error, "Nothing was begun") from error
+
+
+def _lock(file: BinaryIO, folder: Path) -> None:
     if sys.platform == "win32":
         warnings.warn(f"No lock on this system: let no second command use {folder}.", stacklevel=4)
         return
@@ -141,7 +192,7 @@ def _lock(file: IO[str], folder: Path) -> None:
         raise StudyError(f"run_study: {folder} cannot be locked ({error.strerror}). Give a local folder.") from error
 
 
-def _holder(file: IO[str]) -> str:
+def _holder(file: BinaryIO) -> str:
     file.seek(0)
     try:
         holder = json.loads(file.read())
@@ -154,13 +205,11 @@ def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _named_arms(content: Any) -> Any:
-    """Give the arms as a mapping from their names, so that a difference names one arm."""
-    try:
-        arms = {arm["name"]: {key: arm[key] for key in arm if key != "name"} for arm in content["arms"]}
-        return content | {"arms": arms, "order of arms": list(arms)}
-    except (KeyError, TypeError):
-        return content  # not a study.json that this version wrote: compared as it stands
+def _named_arms(study: Study) -> dict[str, Any]:
+    """Return a study with its arms as a mapping from their names, so that a difference names one arm."""
+    content = study.to_dict()
+    arms = {arm["name"]: {key: arm[key] for key in arm if key != "name"} for arm in content["arms"]}
+    return content | {"arms": arms, "order of arms": list(arms)}
 
 
 def _differences(found: Any, asked: Any, name: str = "") -> list[str]:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from thinout._checks import ThinoutError, UsageError, bad_usage, check_count
-from thinout.lab.case import Arm, Case, Recipe, Run
+from thinout.lab.case import Arm, Recipe, Run
 from thinout.lab.cases import resolve
-from thinout.lab.data import Splits
-from thinout.lab.training import RunSeeds, TrainingError, build_model, estimate_seconds
+from thinout.lab.data import describe
+from thinout.lab.data import names as data_names
+from thinout.lab.study._trial import try_case
+from thinout.lab.training import TrainingError, estimate_seconds
 
 WORKER_START_SECONDS = 4.0
 _RECIPE_FIELDS = [field.name for field in dataclasses.fields(Recipe)]
@@ -59,6 +61,18 @@ class Study:
         content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return content
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Study:
+        """Return the study that `to_dict` described; raises KeyError, TypeError or ValueError for anything else."""
+        return cls(
+            case=content["case"],
+            data=content["data"],
+            arms=_checked_arms(tuple(Arm(**arm) for arm in content["arms"])),
+            seeds=_checked_seeds(content["seeds"]),
+            recipe=Recipe(**content["recipe"]),
+            metric=_checked_metric(content["metric"]),
+        )
+
 
 def plan(
     case: str,
@@ -71,7 +85,7 @@ def plan(
 ) -> Study:
     """Return a study of a case, after everything that can be wrong with it has been looked at.
 
-    The case is resolved, the network of every arm built once, and the data of the first seed loaded.
+    The case is resolved, the data of the first seed loaded, and a few examples sent through the network of every arm.
 
     Args:
         case: built-in name or ``module:function``.
@@ -100,10 +114,19 @@ def plan(
         metric=_checked_metric(metric or resolved.metric),
     )
     study.runs()  # builds every arm's recipe
-    for arm in study.arms:
-        build_model(resolved, arm.p, RunSeeds.from_seed(study.seeds[0]))
-    _load(resolved, study.seeds[0])
+    try_case(resolved, study.arms, study.seeds[0])
     return study
+
+
+def describe_study(study: Study) -> dict[str, Any]:
+    """Return what a report says of a study's case and data: ``title``, ``data_name`` and ``class_names``.
+
+    Raises:
+        UsageError: the case does not exist.
+    """
+    case = resolve(study.case, study.data)
+    about: dict[str, Any] = {"title": case.title or case.name, "data_name": case.data_name}
+    return about | ({"class_names": describe(case.data_name).classes} if case.data_name in data_names() else {})
 
 
 def estimate(study: Study, *, jobs: int, num_runs: int | None = None) -> float | None:
@@ -122,9 +145,14 @@ def estimate(study: Study, *, jobs: int, num_runs: int | None = None) -> float |
     if num_runs == 0:
         return 0.0
     try:
-        epoch = estimate_seconds(resolve(study.case, study.data), recipe=study.recipe, num_threads=1)
+        p = max(arm.p for arm in study.arms)
+        epoch = estimate_seconds(resolve(study.case, study.data), recipe=study.recipe, p=p, num_threads=1)
     except TrainingError:
         return None  # each run says for itself how it fails
+    except ThinoutError:
+        raise
+    except Exception:  # a user's code may raise anything; likewise
+        return None
     epochs = sum(run.recipe.epochs for run in runs) / len(runs)
     rounds = math.ceil((len(runs) if num_runs is None else num_runs) / jobs)
     return rounds * epochs * epoch + (WORKER_START_SECONDS if rounds else 0.0)
@@ -165,14 +193,3 @@ def _overridden(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
         return dataclasses.replace(recipe, **overrides)
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
-
-
-def _load(case: Case, seed: int) -> None:
-    try:
-        splits = case.splits(RunSeeds.from_seed(seed).split)
-    except ThinoutError:
-        raise
-    except Exception as error:  # the function is the user's and may raise anything
-        raise UsageError(f"plan: the data of {case.name} raised {type(error).__name__}: {error}. Mend it.") from error
-    if not isinstance(splits, Splits):
-        bad_usage("plan", "data", "Splits, or a function from a seed to Splits", repr(splits))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Executor, Future, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,8 +26,8 @@ from thinout.lab.study._folder import (
     reserved,
 )
 from thinout.lab.study._plan import Study
-from thinout.lab.study._workers import LocalWorkers
-from thinout.lab.training import train_run
+from thinout.lab.study._workers import LocalWorkers, WorkerKilledError
+from thinout.lab.training import error_text, failed_row, train_run
 
 Train = Callable[[Run], Row]
 Progress = Callable[[Row, int, int], None]
@@ -62,6 +63,7 @@ def run_study(
     executor: Executor | None = None,
     train: Train = train_run,
     progress: Progress | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> StudyOutcome:
     """Make every run of a study that has no finished row yet, and return all its rows.
 
@@ -74,6 +76,7 @@ def run_study(
         executor: where runs are made: `LocalWorkers`, `dask_workers`, or any other; None for one process a core.
         train: makes one run; must be importable in a worker.
         progress: called with each new row, the number of finished runs, and the number of all.
+        about: what a report says beside the results (as in `write_report`), kept in the folder; None leaves it.
 
     Raises:
         UsageError: the folder holds another study, or a run is asked for what does not exist.
@@ -83,7 +86,7 @@ def run_study(
     """
     folder = Path(folder)
     with held(folder):
-        claim(folder, study)
+        claim(folder, study, about)
         try:
             with reserved(folder), contextlib.ExitStack() as stack:
                 workers = stack.enter_context(LocalWorkers()) if executor is None else executor
@@ -162,6 +165,10 @@ def train_alone(train: Train, run: Run) -> Row:
         torch.set_num_threads(1)
         try:
             return train(run)
+        except ThinoutError:
+            raise
+        except Exception as error:  # a user's error may not survive the way to the coordinator, its text does
+            return failed_row(run, error_text(error))
         finally:
             torch.set_num_threads(num_threads)
 
@@ -176,5 +183,4 @@ def _row(future: Future[Row], run: Run) -> Row:
         ) from error
     if isinstance(error, ThinoutError):
         raise error
-    reason = str(error) if type(error).__module__.startswith("thinout") else f"{type(error).__name__}: {error}"
-    return Row(arm=run.arm.name, p=run.arm.p, seed=run.seed, status="failed", reason=reason, config=run.config())
+    return failed_row(run, str(error) if isinstance(error, WorkerKilledError) else error_text(error))

@@ -99,6 +99,7 @@ class LocalWorkers(Executor):
 
 def _enter_worker(heartbeat: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator answers it
+    os.dup2(2, 1)  # standard output is for the result, not for what a user's model prints
     os.environ["OMP_NUM_THREADS"] = "1"  # for what the worker itself starts
     threading.Thread(target=_die_with_coordinator, args=(heartbeat,), daemon=True).start()
 

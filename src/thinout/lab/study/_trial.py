@@ -1,0 +1,80 @@
+"""A case tried before a study of it: its data looked at, and a few examples sent through the network of every arm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from thinout._checks import ThinoutError, UsageError, bad_usage
+from thinout.lab.case import Arm, Case
+from thinout.lab.data import Splits
+from thinout.lab.training import RunSeeds, build_model, error_text, predict
+
+NUM_TRIED = 4
+_PARTS = ("train", "validation", "test")
+
+
+def try_case(case: Case, arms: Sequence[Arm], seed: int) -> None:
+    """Raise UsageError unless the data of a seed and the network of every arm can be used."""
+    seeds = RunSeeds.from_seed(seed)
+    splits = _load(case, seeds.split)
+    _check_splits(case, splits)
+    for arm in arms:
+        model = build_model(case, arm.p, seeds)
+        for part in _PARTS:
+            _try_batch(case, splits, part, model)
+
+
+def _load(case: Case, seed: int) -> Splits:
+    try:
+        splits = case.splits(seed)
+    except ThinoutError:
+        raise
+    except (Exception, SystemExit) as error:  # the function is the user's and may raise anything
+        raise UsageError(f"plan: the data of {case.name} raised {error_text(error)}. Mend it.") from error
+    if not isinstance(splits, Splits):
+        bad_usage("plan", "data", "Splits, or a function from a seed to Splits", repr(splits))
+    return splits
+
+
+def _check_splits(case: Case, splits: Splits) -> None:
+    where, num_classes = f"case {case.name}", splits.num_classes
+    if not isinstance(num_classes, int) or num_classes < 2:
+        bad_usage(where, "num_classes", "a whole number of at least 2", repr(num_classes))
+    for name in _PARTS:
+        part: Any = getattr(splits, name)
+        if not hasattr(part, "__len__") or not len(part):
+            got = "none" if hasattr(part, "__len__") else repr(part)
+            bad_usage(where, name, "a map-style data set of at least one example", got)
+        if type(part) is TensorDataset and len(part.tensors) == 2:
+            _check_labels(where, name, part.tensors[1], num_classes)
+
+
+def _try_batch(case: Case, splits: Splits, part: str, model: nn.Module) -> None:
+    where, dataset = f"case {case.name}", getattr(splits, part)
+    num_tried = min(NUM_TRIED, len(dataset))
+    try:
+        logits, labels = predict(model, dataset, torch.arange(num_tried))
+    except (Exception, SystemExit) as error:  # network and data are the user's and may raise anything
+        raise UsageError(
+            f"plan: the first {num_tried} examples of the {part} part of {case.name} cannot go through its network: "
+            f"{error_text(error)}. Mend the model or the data."
+        ) from error
+    _check_labels(where, part, labels, splits.num_classes)
+    expected = (num_tried, splits.num_classes)
+    if tuple(logits.shape) != expected:
+        allowed = f"a network with an output of shape (N, num_classes), here {expected}"
+        bad_usage(where, "model", allowed, tuple(logits.shape))
+
+
+def _check_labels(where: str, part: str, labels: Tensor, num_classes: int) -> None:
+    if labels.dtype != torch.int64 or labels.ndim != 1:
+        got = f"{labels.dtype} of shape {tuple(labels.shape)}"
+        bad_usage(where, part, "labelled with torch.int64 of shape (N,)", got)
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        bad_usage(where, part, f"labelled in [0, {num_classes - 1}] for {num_classes} classes", f"{low} to {high}")
