@@ -7,8 +7,6 @@
 
 namespace thinout {
 
-enum Activation { kNone, kRelu, kGelu, kNumActivations };
-
 // One instruction set's loops. All of them are single-threaded; `first` is the mask index of element 0.
 struct Kernels {
   const char* name;
@@ -20,9 +18,8 @@ struct Kernels {
   void (*bits)(const Stream&, const uint64_t* words, int64_t num_words, uint64_t* bits);
   // For a thread to call after its last `select` with bypass_cache, before others read what it stored.
   void (*fence)();
-  // Fused forms of the four dtypes, see fused.h; `in` is x, residual; x, bias; grad, x, bias.
-  using Fused = void (*)(const Stream&, const void* const* in, void* y, int64_t n, uint64_t first, int activation);
-  Fused dropout_add[kMask], bias_act[kMask], bias_act_backward[kMask];
+  // The fused form of the four dtypes, see fused.h; `in` is x and residual.
+  void (*dropout_add[kMask])(const Stream&, const void* const* in, void* y, int64_t n, uint64_t first);
 };
 
 // Null where the compiler could not build the form; a caller asks `isa.cpp`, which also asks the processor.

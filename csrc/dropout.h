@@ -29,8 +29,7 @@ enum thinout_status {
   THINOUT_BAD_STRIDE = -4,
   THINOUT_BAD_INDEX = -5,
   THINOUT_BAD_THRESHOLD = -6,
-  THINOUT_BAD_ISA = -7,
-  THINOUT_BAD_ACTIVATION = -8
+  THINOUT_BAD_ISA = -7
 };
 
 /* Version of this header. A loader refuses a library that answers another number. */
@@ -66,20 +65,6 @@ THINOUT_API int thinout_mask_strided(uint8_t* mask, int ndim, const int64_t* siz
 THINOUT_API int thinout_dropout_add(const void* x, const void* residual, void* y, int64_t n, int dtype,
                                     int64_t first_index, uint64_t key, uint64_t offset, uint64_t threshold, int wide,
                                     double scale, int num_threads);
-
-/* y = dropout(activation(x + bias)) for row-major x of rows x cols and bias of cols; x == y is allowed. GELU is the erf
- * form. The backward gives the gradient of x from that of y, computing mask and activation again; grad_y == grad_x is
- * allowed, and the gradient of bias is its sum over the rows. */
-enum thinout_activation { THINOUT_NONE = 0, THINOUT_RELU = 1, THINOUT_GELU = 2 };
-
-THINOUT_API int thinout_bias_act_dropout(const void* x, const void* bias, void* y, int64_t rows, int64_t cols,
-                                         int dtype, int activation, int64_t first_index, uint64_t key, uint64_t offset,
-                                         uint64_t threshold, int wide, double scale, int num_threads);
-
-THINOUT_API int thinout_bias_act_dropout_backward(const void* grad_y, const void* x, const void* bias, void* grad_x,
-                                                  int64_t rows, int64_t cols, int dtype, int activation,
-                                                  int64_t first_index, uint64_t key, uint64_t offset,
-                                                  uint64_t threshold, int wide, double scale, int num_threads);
 
 #ifdef __cplusplus
 }

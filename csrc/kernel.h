@@ -79,7 +79,7 @@ struct Apply {
   T* out;
 
   THINOUT_INLINE void word(const typename I::Keep& keep, int64_t at) const {
-    if constexpr (Op::kInline && I::kInline) {
+    if constexpr (I::kInline) {
 #pragma GCC unroll 8
       for (int i = 0; i < kWordElements; i += P::kLanes) vector(keep, at, i);
     } else {
@@ -177,7 +177,7 @@ template <class I, class T, bool bypass_cache>
 struct Select {
   using P = typename I::template Pack<T>;
   static constexpr int kInputs = 1;
-  static constexpr bool kBypassCache = bypass_cache, kInline = true;
+  static constexpr bool kBypassCache = bypass_cache;
   typename P::Scalar scale;
 
   THINOUT_INLINE auto vector(const typename P::Packed* in, const typename I::Keep& keep, int i) const {
@@ -190,7 +190,7 @@ template <class I, bool bypass_cache>
 struct Select<I, keep8, bypass_cache> {
   using P = typename I::template Pack<keep8>;
   static constexpr int kInputs = 0;
-  static constexpr bool kBypassCache = bypass_cache, kInline = true;
+  static constexpr bool kBypassCache = bypass_cache;
   double scale;
 
   THINOUT_INLINE auto vector(const typename P::Packed*, const typename I::Keep& keep, int) const {

@@ -23,7 +23,6 @@ from thinout._checks import message
 from thinout.ops._contract import row_major_strides
 
 ABI_VERSION = 2
-ACTIVATIONS = {"none": 0, "relu": 1, "gelu": 2}
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 
 _INT, _INT64, _UINT64, _DOUBLE = ctypes.c_int, ctypes.c_int64, ctypes.c_uint64, ctypes.c_double
@@ -41,12 +40,6 @@ _SIGNATURES: dict[str, tuple[type, tuple[type, ...]]] = {
         (_POINTER, _POINTER, _INT, _INT, _INTS, _INTS, _INTS, _INTS, *_STREAM, _DOUBLE, _INT),
     ),
     "thinout_dropout_add": (_INT, (*3 * (_POINTER,), _INT64, _INT, *_STREAM, _DOUBLE, _INT)),
-    "thinout_bias_act_dropout": (_INT, (*3 * (_POINTER,), _INT64, _INT64, _INT, _INT, *_STREAM, _DOUBLE, _INT)),
-    "thinout_bias_act_dropout_backward": (
-        _INT,
-        (*4 * (_POINTER,), _INT64, _INT64, _INT, _INT, *_STREAM, _DOUBLE, _INT),
-    ),
-    "thinout_mask_strided": (_INT, (_POINTER, _INT, _INTS, _INTS, _INTS, *_STREAM, _INT)),
 }
 
 
@@ -216,33 +209,4 @@ def dropout_add(
         x.data_ptr(), residual.data_ptr(), out.data_ptr(), x.numel(), DTYPES[x.dtype],
         first_index, key, offset, threshold, wide, scale, torch.get_num_threads(),
     )  # fmt: skip
-    _check(status)
-
-
-def bias_act_dropout(
-    x: Tensor,
-    bias: Tensor,
-    out: Tensor,
-    *,
-    activation: str,
-    key: int,
-    offset: int,
-    threshold: int,
-    wide: bool,
-    scale: float,
-    first_index: int = 0,
-    grad: Tensor | None = None,
-) -> None:
-    """Write dropout(activation(x + bias)) to `out`; with the gradient of that, the gradient of x.
-
-    All are contiguous, of one dtype and on the CPU; `bias` has the size of the last dimension of `x`. The activation
-    is "none", "relu" or "gelu" (erf form). `out` may be `x`, or `grad` where it is given.
-    """
-    sizes = (bias.numel() and x.numel() // bias.numel(), bias.numel(), DTYPES[x.dtype], ACTIVATIONS[activation])
-    stream = (first_index, key, offset, threshold, wide, scale, torch.get_num_threads())
-    pointers = (x.data_ptr(), bias.data_ptr(), out.data_ptr())
-    if grad is None:
-        status = _require().thinout_bias_act_dropout(*pointers, *sizes, *stream)
-    else:
-        status = _require().thinout_bias_act_dropout_backward(grad.data_ptr(), *pointers, *sizes, *stream)
     _check(status)

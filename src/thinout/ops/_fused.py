@@ -46,33 +46,27 @@ def _kernels(mask: Mask, x: Tensor, *others: Tensor) -> ModuleType | None:
     return kernels if served else None
 
 
-def _stream(key: Tensor, mask: Mask) -> dict[str, Any]:
-    """Return what the C++ library needs to know of a mask over row-major elements."""
-    return {
-        "key": int(key),
-        "offset": mask.offset,
-        "threshold": mask.threshold,
-        "wide": mask.wide,
-        "scale": mask.scale,
-        "first_index": mask.first_index,
-    }
-
-
-def _library_serves(mask: Mask, x: Tensor, *others: Tensor) -> bool:
+def _library_adds(x: Tensor, residual: Tensor, mask: Mask) -> bool:
     """Whether the C++ library serves: dense and row-major CPU tensors of one type that lose some elements."""
     return (
-        all(_backends.select(tensor) == "cpu" and tensor.is_contiguous() for tensor in (x, *others))
-        and all(tensor.dtype == x.dtype for tensor in others)
+        _backends.select(x) == "cpu"
+        and x.is_contiguous()
+        and residual.is_contiguous()
+        and residual.dtype == x.dtype
+        and not (x.is_neg() or residual.is_neg() or x._is_zerotensor() or residual._is_zerotensor())
         and 0 < mask.threshold < mask.steps
-        and x.numel() > 0
     )
 
 
 def run_dropout_add(x: Tensor, residual: Tensor, key: Tensor, mask: Mask) -> Tensor:
     """Return residual + dropout(x), without autograd."""
-    if _library_serves(mask, x, residual):
+    if _library_adds(x, residual, mask):
         out = torch.empty_like(x)
-        _cpu.dropout_add(x, residual, out, **_stream(key, mask))
+        threshold, offset, wide, _, first_index, _ = mask
+        _cpu.dropout_add(
+            x, residual, out, key=int(key), offset=offset, threshold=threshold, wide=wide, scale=mask.scale,
+            first_index=first_index,
+        )  # fmt: skip
         return out
     kernels = _kernels(mask, x, residual)
     if kernels is None:
@@ -84,10 +78,6 @@ def run_dropout_add(x: Tensor, residual: Tensor, key: Tensor, mask: Mask) -> Ten
 
 def run_bias_act_dropout(x: Tensor, bias: Tensor, key: Tensor, mask: Mask, activation: str) -> Tensor:
     """Return dropout(activation(x + bias)), without autograd."""
-    if _library_serves(mask, x, bias):
-        out = torch.empty_like(x)
-        _cpu.bias_act_dropout(x, bias, out, activation=activation, **_stream(key, mask))
-        return out
     kernels = _kernels(mask, x, bias)
     if kernels is None:
         h = activate(x + bias, activation)
@@ -102,10 +92,6 @@ def run_bias_act_dropout_backward(
 ) -> Tensor:
     """Return the gradient of x, without autograd."""
     grad = grad.contiguous() if x.is_contiguous() else grad
-    if _library_serves(mask, x, bias, grad):
-        out = torch.empty_like(x)
-        _cpu.bias_act_dropout(x, bias, out, activation=activation, grad=grad, **_stream(key, mask))
-        return out
     kernels = _kernels(mask, x, bias, grad)
     if kernels is None:
         return activate_backward(_backends.run(grad, key, mask), x + bias, activation)
