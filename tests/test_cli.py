@@ -3,15 +3,20 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import thinout
 from thinout.cli import run
+from thinout.cli._output import print_json
+from thinout.lab.rows import read_row, row_path
+from thinout.lab.training._trainer import Trainer
 
 OWN_CASE = """
 import torch
@@ -38,6 +43,24 @@ def wrong():
 def raising():
     raise KeyError("no such column")
 
+def exiting():
+    raise SystemExit("the user's own way out")
+
+def shouting():
+    print("a user's print")
+    return make_case()
+
+def always_nan():
+    case = make_case()
+    return Case(name="nan", model=lambda p: nn.Sequential(model(p), Nan(0.5)), data=case.data, recipe=case.recipe)
+
+def needs_neighbour():
+    case = make_case()
+    def late(p):
+        import neighbour
+        return model(p)
+    return Case(name="late", model=late, data=case.data, recipe=case.recipe, arms=case.arms[:2])
+
 def nan_case():
     case = make_case()
     return Case(name="nan", model=lambda p: nn.Sequential(model(p), Nan(p)), data=case.data, recipe=case.recipe)
@@ -54,6 +77,8 @@ class Nan(nn.Module):
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     (tmp_path / "own_case.py").write_text(OWN_CASE)
+    (tmp_path / "exiting_module.py").write_text("raise SystemExit(5)")
+    monkeypatch.setattr(sys, "path", [*sys.path])  # an own case leaves its folder there
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "own_case", raising=False)
     return tmp_path
@@ -95,6 +120,108 @@ def test_an_own_case_is_studied_and_reported(workplace, capsys):
     assert "Report: out/report.html" in capsys.readouterr().out
 
 
+STUDY = ["study", "own_case:make_case", "--p", "0.5", "--seeds", "1", "--jobs", "1"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A study of one arm and the baseline, two seeds, made once; its folder."""
+    place = tmp_path_factory.mktemp("finished")
+    (place / "own_case.py").write_text(OWN_CASE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.delitem(sys.modules, "own_case", raising=False)
+        patch.setattr(sys, "path", [*sys.path])
+        assert run([*STUDY, "--seeds", "2", "--folder", "out"]) == 0
+    return place / "out"
+
+
+@pytest.fixture
+def studied(workplace, finished):
+    """The working folder, with a finished study in `out`."""
+    shutil.copytree(finished, workplace / "out")
+    return workplace
+
+
+def test_a_report_needs_neither_the_case_nor_its_folder(studied, tmp_path_factory, monkeypatch, capsys):
+    before = (studied / "out" / "report.html").read_bytes()
+    (studied / "own_case.py").unlink()
+    monkeypatch.delitem(sys.modules, "own_case", raising=False)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert run(["report", str(studied / "out")]) == 0
+    assert (studied / "out" / "report.html").read_bytes() == before
+    assert b"thinout study own_case:make_case --p 0.5 --seeds 2" in before
+
+
+def test_a_report_counts_the_runs_of_its_study_alone(studied, capsys):
+    assert run(["report", "out", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    rows = studied / "out" / "rows"
+    shutil.copytree(rows / "p=0.5", rows / "p=0.4")
+    for name in ("json", "npz"):
+        shutil.copy(rows / "none" / f"seed-0.{name}", rows / "none" / f"seed-7.{name}")
+    assert run(["report", "out", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == first
+
+
+def test_a_damaged_study_file_is_named(studied, capsys):
+    path = studied / "out" / "study.json"
+    for content in ("{", "{}", "[]", json.dumps(json.loads(path.read_text()) | {"arms": 3})):
+        path.write_text(content)
+        assert run(["report", "out"]) == 1
+        assert "out/study.json" in capsys.readouterr().err
+
+
+def test_a_model_may_import_its_neighbours_when_it_is_called(workplace, capsys):
+    (workplace / "neighbour.py").write_text("")
+    command = ["study", "own_case:needs_neighbour", "--seeds", "1", "--jobs", "1", "--folder", "out"]
+    try:
+        assert run(command) == 0, capsys.readouterr().err
+    finally:
+        sys.modules.pop("neighbour", None)
+
+
+@pytest.mark.parametrize(
+    "command", [[*STUDY, "--folder", "out"], ["train", "own_case:make_case"], [*STUDY, "--dry-run"]]
+)
+def test_what_a_users_code_prints_is_not_in_the_json(workplace, capsys, command):
+    assert run([word.replace("make_case", "shouting") for word in command] + ["--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)
+    assert "a user's print" in captured.err
+
+
+def test_notes_stand_beside_the_headline(studied, capsys):
+    (studied / "out").rename(studied / "[out]")
+    assert run(["report", "[out]"]) == 0
+    out = capsys.readouterr().out
+    assert out.index("Too few seeds") < out.index("did not converge") < out.index("Report: [out]/report.html")
+
+
+def test_arms_of_the_case_stay_beside_a_named_one(workplace, capsys):
+    command = ["study", "own_case:needs_neighbour", "--arm", "weight-decay", "--dry-run", "--json"]
+    (workplace / "neighbour.py").write_text("")
+    assert run(command) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert [arm["name"] for arm in content["study"]["arms"]] == ["none", "p=0.2", "weight-decay"]
+    assert (content["num_runs"], content["left"]) == (15, 15)
+    assert content["seconds"] > 0
+    sys.modules.pop("neighbour", None)
+
+
+def test_a_study_without_any_baseline_gives_the_reasons_and_no_report(workplace, capsys):
+    command = ["study", "own_case:always_nan", "--p", "0.5", "--seeds", "1", "--jobs", "1", "--folder", "out"]
+    assert run(command) == 1
+    shown = capsys.readouterr().err
+    assert re.search(
+        r"^none, seed 0 failed: fit: `loss` must be finite, got nan in epoch 1, step 1", shown, re.MULTILINE
+    )
+    assert "no run of the baseline none has finished" in shown
+    assert "no report is written" in shown
+    assert "Traceback" not in shown
+    assert not (workplace / "out" / "report.html").exists()
+
+
 def test_a_dry_run_trains_nothing(workplace, capsys):
     assert run(["study", "own_case:make_case", "--seeds", "3", "--folder", "out", "--dry-run"]) == 0
     assert "12 runs to go" in capsys.readouterr().err
@@ -105,43 +232,124 @@ def test_a_run_that_turns_nan_fails_and_the_others_go_on(workplace, capsys):
     command = ["study", "own_case:nan_case", "--p", "0.2,0.5", "--seeds", "1", "--jobs", "1", "--folder", "out"]
     assert run(command) == 1
     captured = capsys.readouterr()
-    assert re.search(r"p=0\.5, seed 0 failed: .*not finite|p=0\.5, seed 0 failed: .*NaN|nan", captured.err)
+    assert "p=0.5, seed 0 failed: fit: `loss` must be finite, got nan in epoch 1, step 1." in captured.err
     assert (workplace / "out" / "report.html").exists()
     assert len(list((workplace / "out" / "rows").glob("*/seed-0.json"))) == 3
 
 
-def test_training_goes_on_and_leaves_weights(workplace, capsys):
-    command = ["train", "own_case:make_case", "--p", "0.2", "--folder", "out", "--json"]
-    assert run([*command, "--set", "epochs=2"]) == 0
-    content = json.loads(capsys.readouterr().out)
-    assert content["status"] == "done"
-    assert 0 <= content["metrics"]["test"]["error"] <= 1
-    assert (workplace / "out" / "weights.pt").exists()
-    assert (workplace / "out" / "epochs.csv").read_text().startswith("epoch,train_loss")
+TRAIN = ["train", "own_case:make_case", "--p", "0.2", "--json"]
+
+
+def test_training_leaves_weights_and_the_same_command_reports_again(workplace, capsys):
+    assert run([*TRAIN, "--folder", "out"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert first["status"] == "done"
+    assert 0 <= first["metrics"]["test"]["error"] <= 1
+    assert len((workplace / "out" / "epochs.csv").read_text().splitlines()) == 4
+    weights = torch.load(workplace / "out" / "weights.pt")
+    checkpoint = (workplace / "out" / "checkpoint.pt").stat().st_mtime_ns
+    assert run([*TRAIN, "--folder", "out"]) == 0
+    assert json.loads(capsys.readouterr().out) == first
+    assert (workplace / "out" / "checkpoint.pt").stat().st_mtime_ns == checkpoint  # nothing was trained again
+    again = torch.load(workplace / "out" / "weights.pt")
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+def test_an_interrupted_training_goes_on_where_it_stopped(workplace, capsys, monkeypatch):
+    """Ctrl-C in the second epoch; the result is that of an uninterrupted training."""
+    assert run([*TRAIN, "--folder", "whole"]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    train_epoch, trained = Trainer.train_epoch, []
+
+    def interrupted(self, epoch, progress):
+        trained.append(epoch)
+        if trained == [1, 2]:
+            raise KeyboardInterrupt
+        return train_epoch(self, epoch, progress)
+
+    monkeypatch.setattr(Trainer, "train_epoch", interrupted)
+    assert run([*TRAIN, "--folder", "out"]) == 1
+    assert capsys.readouterr().err.endswith("thinout: Stopped.\n")
+    assert run([*TRAIN, "--folder", "out"]) == 0
+    assert trained == [1, 2, 2, 3]
+    assert json.loads(capsys.readouterr().out) == whole
+    numbers = [
+        [line.split(",")[:5] for line in Path(name, "epochs.csv").read_text().splitlines()] for name in ("whole", "out")
+    ]
+    assert numbers[0] == numbers[1]
+
+
+def test_another_p_is_another_training(workplace, capsys):
+    assert run(TRAIN) == 0
+    assert run([*TRAIN[:3], "0.2001"]) == 0
+    assert run([*TRAIN, "--seed", "1"]) == 0
+    names = {path.name for path in (workplace / "runs").iterdir()}
+    assert names == {f"train-mine-own-data-p{text}" for text in ("0.2-seed0", "0.2001-seed0", "0.2-seed1")}
+    capsys.readouterr()
+    assert run([*TRAIN[:3], "0.3", "--folder", "runs/train-mine-own-data-p0.2-seed0"]) == 1
+    assert "--folder" in capsys.readouterr().err
+
+
+def test_a_result_that_is_no_number_is_null(workplace, capsys):
+    assert run(["train", "own_case:always_nan", "--folder", "out", "--json"]) == 1
+    content = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert (content["status"], content["metrics"]) == ("failed", {})
+    print_json({"nll": float("nan"), "ece": [float("inf")]})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"nll": None, "ece": [None]}
+
+
+def test_training_in_the_folder_of_a_study_is_refused(studied, capsys):
+    assert run([*TRAIN, "--folder", "out"]) == 2
+    assert "`--folder` must be a folder that holds no study" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("folder", ["own_case.py", "own_case.py/below"])
+def test_training_into_a_file_is_refused_before_it_begins(workplace, capsys, folder):
+    assert run([*TRAIN, "--folder", folder]) == 2
+    assert "`--folder` must be a folder, got own_case.py" in capsys.readouterr().err
+
+
+def test_two_processes_train_through_the_command(workplace):
+    """As docs/study.md says it; ACCELERATE_USE_CPU makes the processes talk through gloo. Deadline 120 s."""
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command = [*launch, "-m", "thinout", *TRAIN, "--folder", "out"]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, cwd=workplace)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout)["status"] == "done"  # one process prints
+    row = read_row(row_path(workplace / "out", "p=0.2", 0))
+    assert row.provenance["num_processes"] == 2
 
 
 WRONG = [
     (["study", "lenet6"], 2, "`case` must be one of lenet5, lenet5-1998, got 'lenet6'. Did you mean lenet5?"),
-    (["study", "lenet5", "--data", "mnits"], 2, "mnist"),
+    (["study", "lenet5", "--data", "mnits"], 2, "mnist, got 'mnits'. Did you mean mnist?"),
+    (["study", "lenet5", "--p", "1e999"], 2, "`--p` must be a number in [0, 1], got 1e999"),
+    (["study", "lenet5", "--p", "1/0"], 2, "`--p` must be a number in [0, 1], as 0.2 or 1/3, got '1/0'"),
+    (["study", "lenet5", "--p", "0.5/"], 2, "`--p` must be a number in [0, 1], as 0.2 or 1/3, got '0.5/'"),
+    (["study", "lenet5", "--p", "0.2,0.2"], 2, "`arms` must be different arms, got p=0.2 twice"),
     (["study", "lenet5", "--p", "1.5"], 2, "`--p` must be a number in [0, 1], got 1.5"),
-    (["study", "lenet5", "--p", "nan"], 2, "`--p` must be a number in [0, 1]"),
+    (["study", "lenet5", "--p", "nan"], 2, "`--p` must be a number in [0, 1], got nan"),
     (["study", "lenet5", "--p", "half"], 2, "`--p` must be a number in [0, 1], as 0.2 or 1/3, got 'half'"),
     (["study", "lenet5", "--arm", "magic"], 2, "`--arm` must be one of none, weight-decay, got 'magic'"),
-    (["study", "lenet5", "--seeds", "0"], 2, "--seeds"),
-    (["study", "lenet5", "--metric", "speed"], 2, "'--metric'"),
+    (["study", "lenet5", "--seeds", "0"], 2, "Invalid value for '--seeds': Input should be greater than or equal to 1"),
+    (["study", "lenet5", "--metric", "speed"], 2, "'speed' is not one of 'nll', 'error', 'ece'"),
     (["study", "lenet5", "--set", "lrr=1"], 2, "`--set` must be FIELD=VALUE with a field of"),
     (["study", "lenet5", "--set", "epochs=many"], 2, "`--set epochs` must be of type int, got 'many'"),
     (["study", "lenet5", "--set", "lr=-1"], 2, "`lr` must be a positive number, got -1.0"),
     (["study", "lenet5", "--frobnicate"], 2, "No such option: --frobnicate"),
-    (["study"], 2, "Missing"),
+    (["study"], 2, "Missing argument 'CASE'"),
     (["dance"], 2, "No such command 'dance'"),
-    (["study", "own_case:missing"], 2, "own_case"),
+    (["study", "own_case:missing"], 2, "a function of own_case, got 'own_case:missing'"),
+    (["study", "own_case:exiting"], 2, "raised SystemExit: the user's own way out"),
+    (["study", "exiting_module:make_case"], 2, "cannot be imported (SystemExit: 5)"),
     (["study", "own_case:wrong"], 2, "a thinout.lab.case.Case, got 5"),
     (["study", "own_case:raising"], 2, "raised KeyError"),
     (["study", "no_such_module:make_case"], 2, "cannot be imported"),
     (["train", "own_case:make_case", "--p", "-0.1"], 2, "`--p` must be a number in [0, 1]"),
     (["train", "own_case:make_case", "--tracker", "wandb"], 2, "must be csv or tensorboard, got 'wandb'"),
-    (["data", "fetch", "cifar"], 2, "cifar"),
+    (["data", "fetch", "cifar"], 2, "got 'cifar'"),
     (["report", "nowhere"], 2, "`folder` must be the folder of a study"),
 ]
 
@@ -191,6 +399,42 @@ def test_without_the_laboratory_one_line_says_what_to_install(tmp_path):
     )
     assert shown.returncode == 1
     assert shown.stderr.strip() == "thinout: the command line needs typer. Install it with: pip install 'thinout[lab]'"
+
+
+@pytest.mark.parametrize(
+    ("package", "command"),
+    [
+        ("scipy", "report"),
+        ("matplotlib", "report"),
+        ("jinja2", "report"),
+        ("pooch", "fetch"),
+        ("distributed", "dask"),
+    ],
+)
+def test_a_missing_package_of_the_laboratory_is_named_with_what_to_install(
+    studied, monkeypatch, capsys, package, command
+):
+    commands = {
+        "report": ["report", "out"],
+        "fetch": ["data", "fetch", "mnist"],
+        "dask": [*STUDY, "--folder", "other", "--dask", "tcp://127.0.0.1:9"],
+    }
+    monkeypatch.setenv("THINOUT_DATA", str(studied))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(studied))
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    assert run(commands[command]) == 1
+    shown = capsys.readouterr().err.splitlines()[-1]
+    assert shown == f"thinout: this command needs {package}. Install it with: pip install 'thinout[lab]'"
+
+
+@pytest.mark.parametrize(("module", "package"), [("study", "numpy"), ("data", "numpy"), ("training", "accelerate")])
+def test_a_part_of_the_laboratory_says_what_to_install(module, package):
+    code = f"import sys; sys.modules[{package!r}] = None; import thinout.lab.{module}"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    last = shown.stderr.splitlines()[-1]
+    assert last == f"ModuleNotFoundError: thinout.lab needs {package}. Install it with: pip install 'thinout[lab]'"
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(workplace):

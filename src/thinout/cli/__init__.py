@@ -14,6 +14,8 @@ from thinout._checks import ThinoutError
 from thinout.cli import _bench, _data, _study, _train
 from thinout.cli._output import problem
 
+_INTERRUPTED = 130  # what Typer makes of Ctrl-C, without a word
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -52,6 +54,8 @@ def run(arguments: list[str] | None = None) -> int:
     debug = "--debug" in given
     try:
         status = app(args=[word for word in given if word != "--debug"], standalone_mode=False, prog_name="thinout")
+        if status == _INTERRUPTED:
+            raise KeyboardInterrupt
         return int(status or 0)
     except TyperException as error:
         if text := error.format_message():  # empty where help was printed, for a command without arguments
@@ -64,6 +68,11 @@ def run(arguments: list[str] | None = None) -> int:
         _show_traceback(debug)
         problem(str(error))
         return error.exit_status
+    except ModuleNotFoundError as error:
+        _show_traceback(debug)
+        package = str(error.name).partition(".")[0]
+        problem(f"this command needs {package}. Install it with: pip install 'thinout[lab]'")
+        return 1
     except Exception as error:  # the last fence: whatever happens, a user gets one sentence
         _show_traceback(debug)
         problem(f"{type(error).__name__}: {error}. Give the command again with --debug to see where.")

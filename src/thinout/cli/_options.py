@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from fractions import Fraction
 from typing import Annotated, Any
 
 import typer
@@ -27,7 +26,8 @@ def parse_p(text: str) -> float:
         (0.5, 0.25)
     """
     try:
-        p = float(Fraction(text.strip()))
+        numerator, slash, denominator = text.partition("/")
+        p = float(numerator) / (float(denominator) if slash else 1.0)
     except (ValueError, ZeroDivisionError):
         bad_usage("thinout", "--p", "a number in [0, 1], as 0.2 or 1/3", repr(text))
     if not 0 <= p <= 1:

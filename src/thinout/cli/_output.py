@@ -11,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from thinout.lab.rows import finite
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -26,8 +28,8 @@ def note(sentence: str) -> None:
 
 
 def print_json(content: Mapping[str, Any] | Sequence[Any]) -> None:
-    """Print a result for machines."""
-    out.file.write(json.dumps(content, indent=1, default=str) + "\n")
+    """Print a result for machines; what is not a finite number is null."""
+    out.file.write(json.dumps(finite(content), indent=1, default=str, allow_nan=False) + "\n")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import shlex
+import sys
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
-from thinout._checks import bad_usage
+from thinout._checks import UsageError, bad_usage
 from thinout.cli._options import AsJson, CaseName, DataName, Settings, parse_p, parse_settings
 from thinout.cli._output import duration, err, note, out, print_json, print_table, progress_bar
 from thinout.lab.analysis import Analysis, ArmResult, analyse
 from thinout.lab.case import BASELINE, WEIGHT_DECAY, Arm, Metric, dropout_arm
 from thinout.lab.cases import resolve
-from thinout.lab.data import describe
-from thinout.lab.data import names as data_names
 from thinout.lab.report import ReportPaths, write_report
-from thinout.lab.rows import read_rows, write_atomically
+from thinout.lab.rows import Row
 from thinout.lab.study import (
     LocalWorkers,
     Study,
-    StudyOutcome,
+    StudyError,
     dask_workers,
+    describe_study,
     estimate,
     num_cores,
     plan,
+    read_about,
+    read_study,
     remaining,
     run_study,
+    study_rows,
 )
 
 _NAMED_ARMS = {arm.name: arm for arm in (BASELINE, WEIGHT_DECAY)}
@@ -61,26 +64,30 @@ def study(
     Stop it whenever you like: the same command goes on where it stopped.
     """
     overrides = parse_settings(settings)
-    planned = plan(case, data=data, arms=_arms(p, arm), seeds=seeds, recipe=overrides, metric=metric)
-    place = folder or Path("runs") / _folder_name(planned)
-    left = remaining(planned, place)
+    options = {"--data": data, "--p": p, "--arm": arm, "--seeds": seeds, "--metric": metric, "--set": settings}
     workers = jobs or num_cores()
-    seconds = estimate(planned, jobs=workers, num_runs=len(left)) if dask is None else None
-    note(_outlook(planned, len(left), workers, seconds, dask))
+    with redirect_stdout(sys.stderr):  # standard output is for the result, not for what a user's code prints
+        arms = _arms(case, data, p, arm)
+        planned = plan(case, data=data, arms=arms, seeds=seeds, recipe=overrides, metric=metric)
+        about = describe_study(planned) | {"command": _command(case, options)}
+        place = folder or Path("runs") / _folder_name(case, about["data_name"])
+        num_left = len(remaining(planned, place))
+        seconds = estimate(planned, jobs=workers, num_runs=num_left) if dask is None else None
+    note(_outlook(planned, num_left, workers, seconds, dask))
     if dry_run:
+        _print_plan(planned, num_left, seconds, as_json)
         return
-    with progress_bar() as bar, _executor(jobs, dask) as executor:
-        task = bar.add_task("runs", total=len(planned.runs()), completed=len(planned.runs()) - len(left))
-        outcome = run_study(
+    with redirect_stdout(sys.stderr), progress_bar() as bar, _executor(jobs, dask) as executor:
+        task = bar.add_task("runs", total=len(planned.runs()), completed=len(planned.runs()) - num_left)
+        run_study(
             planned,
             place,
             executor=executor,
             progress=lambda row, done, num_runs: bar.update(task, completed=done),
+            about=about,
         )
-    options = {"--data": data, "--p": p, "--arm": arm, "--seeds": seeds, "--metric": metric, "--set": settings}
-    write_atomically(place / "command.json", json.dumps(_command(case, options)).encode())
-    _conclude(place, planned.to_dict(), as_json)
-    _fail_if_runs_failed(outcome)
+    if _conclude(place, planned, as_json):
+        raise typer.Exit(1)
 
 
 def report(
@@ -90,33 +97,37 @@ def report(
     """Write the report of a study anew from its rows."""
     if not (folder / "study.json").is_file():
         bad_usage("report", "folder", "the folder of a study (with a study.json in it)", folder)
-    _conclude(folder, json.loads((folder / "study.json").read_text()), as_json)
+    _conclude(folder, read_study(folder), as_json)
 
 
-def _arms(p: str | None, named: list[str] | None) -> list[Arm] | None:
+def _arms(case: str, data: str | None, p: str | None, named: list[str] | None) -> list[Arm] | None:
     """Return the arms asked for, the baseline first; None leaves the case's own."""
     for name in named or []:
         if name not in _NAMED_ARMS:
             bad_usage("study", "--arm", "one of " + ", ".join(_NAMED_ARMS), repr(name))
-    rates = [parse_p(text) for text in p.split(",")] if p is not None else [0.2, 1 / 3, 0.5] if named else None
-    if rates is None:
+    if p is None and not named:
         return None
-    arms = [BASELINE, *map(dropout_arm, rates), *(_NAMED_ARMS[name] for name in named or [])]
-    return list({arm.name: arm for arm in arms}.values())
+    rates = [parse_p(text) for text in p.split(",")] if p is not None else []
+    arms = [BASELINE, *map(dropout_arm, filter(None, rates))] if p is not None else list(resolve(case, data).arms)
+    return arms + [_NAMED_ARMS[name] for name in named or [] if name != BASELINE.name]
 
 
-def _command(case: str, options: dict[str, Any]) -> list[str]:
-    """Return the words of the command that asks for this study again."""
+def _command(case: str, options: dict[str, Any]) -> str:
+    """Return the command that asks for this study again."""
     words = ["thinout", "study", case]
     for option, value in options.items():
         for each in value if isinstance(value, list) else [value]:
             words += [] if each is None else [option, str(each)]
-    return words
+    return shlex.join(words)
 
 
-def _folder_name(planned: Study) -> str:
-    data_name = resolve(planned.case, planned.data).data_name
-    return f"{planned.case}-{data_name}".replace(":", "-").replace(" ", "-")
+def _folder_name(case: str, data_name: str) -> str:
+    return f"{case}-{data_name}".replace(":", "-").replace(" ", "-")
+
+
+def _print_plan(planned: Study, num_left: int, seconds: float | None, as_json: bool) -> None:
+    if as_json:
+        print_json({"study": planned.to_dict(), "num_runs": len(planned.runs()), "left": num_left, "seconds": seconds})
 
 
 def _outlook(planned: Study, num_left: int, workers: int, seconds: float | None, dask: str | None) -> str:
@@ -132,26 +143,30 @@ def _executor(jobs: int | None, dask: str | None) -> AbstractContextManager[Exec
     return LocalWorkers(jobs) if dask is None else dask_workers(dask)
 
 
-def _conclude(folder: Path, study: dict[str, Any], as_json: bool) -> None:
-    rows = read_rows(folder)
-    analysis = analyse(rows, metric=study["metric"], baseline=study["arms"][0]["name"])
-    paths = write_report(folder, analysis, rows, study | _about(folder, study))
+def _conclude(folder: Path, study: Study, as_json: bool) -> bool:
+    """Analyse the rows of a study, write its report and print its answer; return whether a run failed."""
+    rows = study_rows(study, folder)
+    failed = [row for row in rows if row.status == "failed"]
+    for row in failed:
+        err.print(f"{row.arm}, seed {row.seed} failed: {row.reason}", markup=False, soft_wrap=True)
+    analysis = _analysed(study, rows)
+    paths = write_report(folder, analysis, rows, study.to_dict() | read_about(folder))
     if as_json:
         files = {"report": paths.html, "csv": paths.csv, "json": paths.json}
         print_json(analysis.to_dict() | {"files": files})
     else:
         _print_analysis(analysis, paths)
+    return bool(failed)
 
 
-def _about(folder: Path, study: dict[str, Any]) -> dict[str, Any]:
-    case = resolve(study["case"], study["data"])
-    about: dict[str, Any] = {"title": case.title or case.name, "data_name": case.data_name}
-    if case.data_name in data_names():
-        about["class_names"] = describe(case.data_name).classes
-    command = folder / "command.json"
-    if command.is_file():
-        about["command"] = shlex.join(json.loads(command.read_text()))
-    return about
+def _analysed(study: Study, rows: list[Row]) -> Analysis:
+    try:
+        return analyse(rows, metric=study.metric, baseline=study.baseline)
+    except UsageError as error:
+        raise StudyError(
+            f"study: no run of the baseline {study.baseline} has finished, so there is nothing to compare with and no "
+            "report is written. Mend what the reasons name, and give the study's command again."
+        ) from error
 
 
 def _print_analysis(analysis: Analysis, paths: ReportPaths) -> None:
@@ -177,10 +192,11 @@ def _print_analysis(analysis: Analysis, paths: ReportPaths) -> None:
         "verdict ",
     )
     print_table("", columns, rows)
+    out.print()
+    out.print(Text(analysis.headline.sentence, style="bold"), soft_wrap=True)
     for sentence in analysis.notes:
-        note(sentence)
-    out.print(f"\n[bold]{analysis.headline.sentence}[/bold]", soft_wrap=True)
-    out.print(f"Report: {paths.html}", soft_wrap=True)
+        out.print(Text(sentence), soft_wrap=True)
+    out.print(f"Report: {paths.html}", markup=False, soft_wrap=True)
 
 
 def _difference(arm: ArmResult) -> str:
@@ -190,10 +206,3 @@ def _difference(arm: ArmResult) -> str:
     if difference.low is None or difference.high is None:
         return f"{difference.mean:+.4f}"
     return f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
-
-
-def _fail_if_runs_failed(outcome: StudyOutcome) -> None:
-    for row in outcome.failed:
-        err.print(f"{row.arm}, seed {row.seed} failed: {row.reason}", markup=False, soft_wrap=True)
-    if outcome.failed:
-        raise typer.Exit(1)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from thinout._checks import bad_usage
 from thinout.cli._options import AsJson, CaseName, DataName, Settings, checked_recipe, parse_p, parse_settings
 from thinout.cli._output import duration, out, print_json, print_table, problem, progress_bar
-from thinout.lab.case import Run, dropout_arm
+from thinout.lab.case import Case, Run, dropout_arm
 from thinout.lab.cases import resolve
 from thinout.lab.rows import Row, write_row
+from thinout.lab.study import STUDY_FILE
 from thinout.lab.summary import summarize
 from thinout.lab.training import is_main_process, make_tracker, train_run
 
@@ -23,7 +27,7 @@ def train(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of weights, order, masks and validation cut.")] = 0,
     settings: Settings = None,
     folder: Annotated[
-        Path | None, typer.Option("--folder", help="Where everything goes. [default: runs/train-CASE-DATA-pP]")
+        Path | None, typer.Option("--folder", help="Where everything goes. [default: runs/train-CASE-DATA-pP-seedS]")
     ] = None,
     tracker: Annotated[str, typer.Option("--tracker", help="csv or tensorboard.")] = "csv",
     as_json: AsJson = False,
@@ -33,11 +37,13 @@ def train(
     Epochs go to epochs.csv (or TensorBoard), the state after each epoch to checkpoint.pt, the best weights to
     weights.pt. The same command goes on where it was stopped. On several devices: accelerate launch -m thinout train.
     """
-    resolved = resolve(case, data)
+    with redirect_stdout(sys.stderr):  # standard output is for the result, not for what a user's code prints
+        resolved = resolve(case, data)
     recipe = checked_recipe(resolved.recipe, parse_settings(settings))
     run = Run(case=case, data=data, arm=dropout_arm(parse_p(p)), seed=seed, recipe=recipe)
-    place = folder or Path("runs") / f"train-{resolved.name}-{resolved.data_name}-{run.arm.name}".replace(" ", "-")
-    with progress_bar() as bar:
+    place = folder or Path("runs") / _folder_name(resolved, run)
+    _check_folder(place)
+    with redirect_stdout(sys.stderr), progress_bar() as bar:
         task = bar.add_task("epochs", total=recipe.epochs)
         row = train_run(
             run,
@@ -51,6 +57,17 @@ def train(
         return
     write_row(place, row)
     _print_row(row, place, as_json)
+
+
+def _folder_name(case: Case, run: Run) -> str:
+    return f"train-{case.name}-{case.data_name}-p{run.arm.p!r}-seed{run.seed}".replace(" ", "-")
+
+
+def _check_folder(place: Path) -> None:
+    if (place / STUDY_FILE).exists():
+        bad_usage("train", "--folder", "a folder that holds no study", place, "Give another --folder.")
+    if any(path.exists() and not path.is_dir() for path in (place, *place.parents)):
+        bad_usage("train", "--folder", "a folder", place, "There is a file of that name. Give another --folder.")
 
 
 def _print_row(row: Row, place: Path, as_json: bool) -> None:
@@ -78,9 +95,10 @@ def summary(
     as_json: AsJson = False,
 ) -> None:
     """Print a network layer by layer: output shapes, parameters, multiply-adds, and where dropout sits."""
-    resolved = resolve(case, data)
-    splits = resolved.splits(0)
-    table = summarize(resolved.model(parse_p(p)), tuple(splits.shape))
+    with redirect_stdout(sys.stderr):
+        resolved = resolve(case, data)
+        splits = resolved.splits(0)
+        table = summarize(resolved.model(parse_p(p)), tuple(splits.shape))
     if as_json:
         layers = [vars(layer) for layer in table.layers]
         totals = {"parameters": table.parameters, "multiply_adds": table.multiply_adds}

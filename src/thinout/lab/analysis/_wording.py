@@ -49,9 +49,10 @@ def notes(
     """Return what a reader must know beside the numbers; `late` are the runs that did not converge."""
     found = []
     if not convergence.converged:
+        counts = f"{convergence.num_converged} of {convergence.num_runs}"
         found.append(
-            f"The study did not converge: only {convergence.num_converged} of {convergence.num_runs} runs had their best "
-            f"validation epoch before the last fifth of their epochs. {_longer(late)} before you rely on the answer."
+            f"The study did not converge: only {counts} runs had their best validation epoch "
+            f"before the last fifth of their epochs. {_longer(late)} before you rely on the answer."
         )
     if failed:
         found.append(

@@ -6,12 +6,11 @@ import csv
 import dataclasses
 import io
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thinout.lab.analysis import Analysis
-from thinout.lab.rows import Row
+from thinout.lab.rows import Row, finite
 
 PLAIN = ("arm", "p", "seed", "status", "reason", "best_epoch", "num_epochs", "seconds")
 FORMAT = 1
@@ -36,7 +35,7 @@ def results_json(analysis: Analysis, rows: Sequence[Row], study: Mapping[str, An
         "analysis": analysis.to_dict(),
         "rows": [_without_arrays(row) for row in rows],
     }
-    return json.dumps(_finite(content), indent=1, sort_keys=True, allow_nan=False, default=str) + "\n"
+    return json.dumps(finite(content), indent=1, sort_keys=True, allow_nan=False, default=str) + "\n"
 
 
 def _flat(row: Row) -> dict[str, Any]:
@@ -54,11 +53,3 @@ def _without_arrays(row: Row) -> dict[str, Any]:
     content = dataclasses.asdict(dataclasses.replace(row, arrays={}))
     del content["arrays"]
     return content
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(name): _finite(item) for name, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value

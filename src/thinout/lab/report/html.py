@@ -24,7 +24,13 @@ from thinout.lab.report._text import (
 from thinout.lab.rows import Row
 
 TIMES = ("started", "ended")
-LABELS = {"cpu": "CPU", "gpu": "GPU", "revision": "git revision of thinout", "cores": "CPU cores"}
+LABELS = {
+    "cpu": "CPU",
+    "gpu": "GPU",
+    "revision": "git revision of thinout",
+    "cores": "CPU cores",
+    "num_processes": "processes",
+}
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from thinout.lab.study._folder import StudyError, StudyStoppedError, read_about, read_study, study_rows
+from thinout.lab.study._folder import STUDY_FILE, StudyError, StudyStoppedError, read_about, read_study, study_rows
 from thinout.lab.study._plan import Study, describe_study, estimate, plan
 from thinout.lab.study._run import StudyOutcome, remaining, run_study
 from thinout.lab.study._workers import LocalWorkers, WorkerKilledError, dask_workers, num_cores
 
 __all__ = [
+    "STUDY_FILE",
     "LocalWorkers",
     "Study",
     "StudyError",

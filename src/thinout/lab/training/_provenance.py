@@ -28,6 +28,7 @@ def provenance(started: datetime) -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "num_processes": _num_processes(),
         "revision": _revision(),
         "started": started.isoformat(timespec="seconds"),
         "ended": now().isoformat(timespec="seconds"),
@@ -37,6 +38,11 @@ def provenance(started: datetime) -> dict[str, Any]:
 def now() -> datetime:
     """Return the time in UTC."""
     return datetime.now(timezone.utc)
+
+
+def _num_processes() -> int:
+    is_launched = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if is_launched else 1
 
 
 @cache
