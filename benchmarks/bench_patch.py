@@ -139,9 +139,12 @@ def serve(patched: bool) -> None:
             print(take_turns({"call": calls_of(size, bool(both))}, 1).median("call"), flush=True)
 
 
-def compare_calls(rounds: int, threads: int) -> Iterator[dict[str, Any]]:
-    """Yield times of single calls; two processes take turns, so that "off" is a PyTorch that was never patched."""
-    command = [sys.executable, __file__, "--threads", str(threads), "--serve"]
+def compare_calls(rounds: int) -> Iterator[dict[str, Any]]:
+    """Yield times of single calls; two processes take turns, so that "off" is a PyTorch that was never patched.
+
+    On one thread each: the OpenMP threads of a waiting process spin, and stall those of the other for milliseconds.
+    """
+    command = [sys.executable, __file__, "--threads", "1", "--serve"]
     with ExitStack() as stack:
         workers = {
             arm: stack.enter_context(subprocess.Popen([*command, arm], text=True, stdin=PIPE, stdout=PIPE))
@@ -180,9 +183,7 @@ def main() -> None:
         shlex.join(["python", f"benchmarks/{Path(__file__).name}", *sys.argv[1:]]), options.rounds
     )
     with quiet(options.threads):
-        calls = [
-            shown(f"{row['size']:,}, {row['pass']}", row) for row in compare_calls(options.rounds, options.threads)
-        ]
+        calls = [shown(f"{row['size']:,}, {row['pass']}", row) for row in compare_calls(options.rounds)]
         steps = [shown(name, compare(name, options.rounds)) for name in options.models]
         if options.out:
             measurement.write(options.out, threads=options.threads, calls=calls, steps=steps)

@@ -22,7 +22,7 @@ _is_scripting = torch.jit.is_scripting  # type: ignore[attr-defined]  # torch.ji
 
 
 def _is_served(x: Tensor, p: float, training: bool) -> bool:
-    if not torch.compiler.is_compiling() or not switch.active or nothing_to_do(p, training):
+    if not switch.active or not torch.compiler.is_compiling() or nothing_to_do(p, training):
         return False
     return is_plain(x) and x.numel() >= break_even(x.requires_grad)
 

@@ -36,6 +36,8 @@ def reason_for_pytorch(site: Site, x: Tensor, p: float, train: bool, grad: bool)
     """Return why an eager call is handed to PyTorch; None where thinout serves it."""
     if nothing_to_do(p, train):
         return "nothing to drop"
+    if x.numel() < break_even(grad):  # asked early: small tensors pay for each line
+        return "small"
     if is_traced():
         return "traced"
     if not is_plain(x):
