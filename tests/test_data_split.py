@@ -78,10 +78,10 @@ def test_same_seed_same_split_and_another_seed_another() -> None:
 
 def test_split_neither_uses_nor_moves_the_global_generators() -> None:
     torch.manual_seed(0)
-    state, legacy = torch.get_rng_state(), np.random.get_state()[1].copy()
+    state, legacy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002  # the global one is meant
     split(numbered([5, 5]), seed=0)
     assert torch.equal(torch.get_rng_state(), state)
-    np.testing.assert_array_equal(np.random.get_state()[1], legacy)
+    np.testing.assert_array_equal(np.random.get_state()[1], legacy)  # noqa: NPY002  # likewise
 
 
 def test_training_part_has_mean_zero_and_deviation_one() -> None:

@@ -35,7 +35,8 @@ def train(
     """Train one network, and measure it at its best validation epoch.
 
     Epochs go to epochs.csv (or TensorBoard), the state after each epoch to checkpoint.pt, the best weights to
-    weights.pt. The same command goes on where it was stopped. On several devices: accelerate launch -m thinout train.
+    weights.pt. The same command goes on where it was stopped. On several devices:
+    accelerate launch --multi_gpu --num_processes 2 -m thinout train CASE.
     """
     with redirect_stdout(sys.stderr):  # standard output is for the result, not for what a user's code prints
         resolved = resolve(case, data)

@@ -9,7 +9,7 @@ import socket
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -202,7 +202,7 @@ def _holder(file: BinaryIO) -> str:
 
 
 def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _named_arms(study: Study) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Training: one plain loop on Hugging Face Accelerate, its seeds, its checkpoints, and the run of a study."""
 
-from thinout.lab import need
+from thinout import lab
 from thinout.lab.training._checkpoint import CheckpointError as CheckpointError
 from thinout.lab.training._evaluate import evaluating as evaluating
 from thinout.lab.training._evaluate import predict as predict
@@ -39,4 +39,4 @@ __all__ = [
     "train_run",
 ]
 
-need("accelerate")  # imported late: without it every run would fail, and give that as its reason
+lab.need("accelerate")  # imported late: without it every run would fail, and give that as its reason
