@@ -4,6 +4,7 @@ Nothing here is random: inputs and keys are fixed, so there is no false alarm to
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -148,6 +149,15 @@ def test_dropout_add_equals_the_separate_operations(form, threads, dtype):
     _cpu.dropout(x, dropped, **STREAM, scale=SCALE[False], first_index=5)
     _cpu.dropout_add(x, residual, out, **STREAM, scale=SCALE[False], first_index=5)
     assert torch.equal(out, dropped + residual)
+
+
+def test_every_function_of_the_header_has_its_argument_types():
+    """ctypes would pass a pointer as 32 bits to a function without them."""
+    header = (Path(__file__).parent.parent / "csrc" / "dropout.h").read_text()
+    declared = set(re.findall(r"THINOUT_API \w[\w ]*\*? ?(thinout_\w+)\(", header)) - {"thinout_abi_version"}
+    assert len(declared) >= 8
+    for name in declared:
+        assert getattr(_cpu.library(), name).argtypes is not None, name
 
 
 def test_what_the_library_refuses_is_an_error_and_writes_nothing():

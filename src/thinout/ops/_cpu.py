@@ -39,6 +39,7 @@ _SIGNATURES: dict[str, tuple[type, tuple[type, ...]]] = {
         _INT,
         (_POINTER, _POINTER, _INT, _INT, _INTS, _INTS, _INTS, _INTS, *_STREAM, _DOUBLE, _INT),
     ),
+    "thinout_mask_strided": (_INT, (_POINTER, _INT, _INTS, _INTS, _INTS, *_STREAM, _INT)),
     "thinout_dropout_add": (_INT, (*3 * (_POINTER,), _INT64, _INT, *_STREAM, _DOUBLE, _INT)),
 }
 
