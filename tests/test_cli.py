@@ -439,7 +439,10 @@ def test_a_part_of_the_laboratory_says_what_to_install(module, package):
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(workplace):
     """The signal comes after the first row is there, with a deadline of 120 s."""
-    command = [sys.executable, "-m", "thinout", "study", "own_case:make_case", "--seeds", "60", "--jobs", "1"]
+    # A job in the background, such as a CI's, starts with the signal ignored.
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{listening}; import sys; from thinout.cli import run; sys.exit(run())"
+    command = [sys.executable, "-c", program, "study", "own_case:make_case", "--seeds", "60", "--jobs", "1"]
     process = subprocess.Popen([*command, "--folder", "out"], stderr=subprocess.PIPE, text=True, cwd=workplace)
     try:
         deadline = 120

@@ -23,11 +23,12 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kill -9 and pro
 DEADLINE = 60.0
 
 COMMAND = """
-import functools, json, sys
+import functools, json, signal, sys
 from _study_runs import make_study, train_after
 from thinout.lab.study import LocalWorkers, StudyStoppedError, run_study
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with it ignored
     folder, seconds, jobs = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
     try:
         with LocalWorkers(jobs) as workers:
