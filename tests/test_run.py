@@ -213,3 +213,17 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     code = "import sys, thinout.lab.training, thinout.lab.cases, thinout.lab.summary; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert not {"accelerate", "matplotlib", "scipy", "torchmetrics", "tensorboard"} & set(modules.stdout.split())
+
+
+def test_the_test_part_has_one_digest_over_seeds_of_an_image_set():
+    """Its normalisation differs from seed to seed, its images do not: so the bootstrap over test images can be made."""
+    from thinout.lab.data import load, split
+    from thinout.lab.training._loop import fingerprint
+
+    images, model = load("fashion-mnist-small"), torch.nn.Linear(1, 1)
+    prints = []
+    for seed in range(3):
+        seeds = RunSeeds.from_seed(seed)
+        prints.append(fingerprint(model, split(images, seed=seeds.split, pad=2), seeds))
+    assert len({each["test"] for each in prints}) == 1
+    assert len({each["split"] for each in prints}) == 3

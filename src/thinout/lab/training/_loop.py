@@ -14,7 +14,7 @@ from thinout.lab.case import Recipe
 from thinout.lab.data import Splits
 from thinout.lab.training._batches import num_examples
 from thinout.lab.training._checkpoint import TrainingState, read_checkpoint, write_checkpoint
-from thinout.lab.training._seeds import RunSeeds, digest_order, digest_parts, digest_weights, seeded
+from thinout.lab.training._seeds import RunSeeds, digest_order, digest_parts, digest_test, digest_weights, seeded
 from thinout.lab.training._trackers import Tracker
 from thinout.lab.training._trainer import Progress, Trainer
 
@@ -119,7 +119,7 @@ def fingerprint(model: nn.Module, splits: Splits, seeds: RunSeeds) -> dict[str, 
         "init": digest_weights(model.state_dict()),
         "order": digest_order(seeds, num_examples(splits.train)),
         "split": digest_parts(splits.train, splits.validation, splits.test),
-        "test": digest_parts(splits.test),
+        "test": digest_test(splits),
     }
 
 

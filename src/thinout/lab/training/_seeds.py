@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset, TensorDataset
 
 from thinout._checks import check_count
+from thinout.lab.data import Splits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +99,17 @@ def digest_order(seeds: RunSeeds, num_examples: int) -> str:
     """Return the sha256 of the order of the first two epochs."""
     orders = [_bytes(seeds.epoch_order(epoch, num_examples)) for epoch in (1, 2)]
     return hashlib.sha256(b"".join(orders)).hexdigest()
+
+
+def digest_test(splits: Splits) -> str:
+    """Return the sha256 of the test part as it was before `split` normalised it, which differs from seed to seed."""
+    if type(splits.test) is not TensorDataset or not splits.mean:
+        return digest_parts(splits.test)
+    images, *others = splits.test.tensors
+    shape = (1, -1, *(1,) * (images.dim() - 2))
+    mean, std = torch.tensor(splits.mean).view(shape), torch.tensor(splits.std).view(shape)
+    pixels = (255 * (images * std + mean)).round().to(torch.int16)  # whole numbers again, whatever was rounded between
+    return digest_parts(TensorDataset(pixels, *others))
 
 
 def digest_parts(*parts: Dataset[tuple[Tensor, ...]]) -> str:
