@@ -10,7 +10,7 @@ import numbers
 import torch
 from torch import Tensor
 
-from thinout._checks import bad_type, check_p, message
+from thinout._checks import bad_type, check_p
 from thinout.ops import _apply, _backends
 from thinout.ops._contract import MASK_FORMAT as MASK_FORMAT
 from thinout.ops._contract import Mask, locate, quantise, row_major_strides
@@ -18,7 +18,15 @@ from thinout.ops._contract import NoiseShape as NoiseShape
 from thinout.ops._contract import Shard as Shard
 from thinout.ops._contract import check_noise_shape as check_noise_shape
 from thinout.ops._contract import effective_p as effective_p
-from thinout.ops._inputs import INT64, check_floating_point, check_index, check_key, check_offset, check_rate
+from thinout.ops._inputs import (
+    INT64,
+    check_floating_point,
+    check_generator,
+    check_index,
+    check_key,
+    check_offset,
+    check_rate,
+)
 
 __all__ = [
     "MASK_FORMAT",
@@ -52,22 +60,11 @@ def draw_key(generator: torch.Generator | None = None) -> Tensor:
         >>> key.dtype, key.shape
         (torch.int64, torch.Size([]))
     """
-    if generator is not None:
-        _refuse_private_generator()
+    check_generator(generator)
     # generator=None is passed on purpose: the overload with a generator is the one that inductor leaves as it is, so
     # that compiled code draws the keys that eager code draws.
     device = "cpu" if generator is None else generator.device
     return torch.randint(INT64.min, INT64.max, (), dtype=torch.int64, generator=generator, device=device)
-
-
-def _refuse_private_generator() -> None:
-    remedy = "Pass key=thinout.ops.draw_key(generator), drawn outside of the function."
-    if torch.compiler.is_compiling():
-        raise RuntimeError(message("dropout", "generator", "None in compiled code", "a generator", remedy))
-    if torch._C._current_graph_task_id() != -1:
-        raise RuntimeError(
-            message("dropout", "generator", "None where checkpointing recomputes", "a generator", remedy)
-        )
 
 
 def dropout(
@@ -138,7 +135,7 @@ def dropout(
 def dropout_mask(
     shape: tuple[int, ...],
     key: Tensor | int,
-    p: float,
+    p: float | Tensor,
     *,
     offset: int = 0,
     noise_shape: NoiseShape | None = None,
@@ -153,7 +150,7 @@ def dropout_mask(
     Args:
         shape: shape of the input that the mask is for.
         key: see `dropout`; so are the other arguments.
-        p: drop probability in [0, 1].
+        p: drop probability in [0, 1]; as a float64 CPU tensor of one element it can change in compiled graphs.
         offset: second number that the mask is a function of.
         noise_shape: shape of the mask before it is broadcast.
         first_index: mask index of the first element.
@@ -179,9 +176,14 @@ def dropout_mask(
         bad_type(where, "shape", "a sequence of ints", shape, f"Write ({shape},) for one dimension.")
     first_index, strides = locate(where, shape, noise_shape, first_index, shard)
     check_index(where, shape, first_index, strides or row_major_strides(shape))
-    threshold = quantise(check_p(where, p), wide)
-    mask = Mask(threshold, check_offset(where, offset), wide, False, first_index, strides)
-    return _backends.keep_mask(tuple(shape), key, mask, place, backend)
+    p = check_rate(where, p) if isinstance(p, Tensor) else check_p(where, p)
+    offset = check_offset(where, offset)
+    if backend is None and _apply.mask_needs_operator(key, p):
+        return _apply.trace_mask(shape, key, p, offset, wide, first_index, strides, place)
+    threshold = quantise(float(p), wide)
+    return _backends.keep_mask(
+        tuple(shape), key, Mask(threshold, offset, wide, False, first_index, strides), place, backend
+    )
 
 
 def backends() -> dict[str, str]:

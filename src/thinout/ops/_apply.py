@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -112,11 +113,27 @@ def apply_traced(x: Tensor, key: Tensor, p: Tensor, *mask: Any, inplace: bool = 
 
 def _compose(x: Tensor, key: Tensor, p: Tensor, offset: int, wide: bool, rescale: bool, *place: Any) -> Tensor:
     """Apply a mask by PyTorch's own operations, which carry every kind of derivative; the bits are the kernel's."""
-    ones = torch.ones_like(x, requires_grad=False)
-    keep = torch.ops.thinout.dropout_forward(ones, key, p, offset, wide, False, *place) != 0
+    keep = _keep(torch.ones_like(x, requires_grad=False), key, p, offset, wide, *place)
     if rescale:
         steps = WIDE if wide else NARROW
         kept = (steps - torch.round(p * steps)).clamp(min=1).reshape(())  # of a full rate nothing is kept anyway
         work = torch.promote_types(x.dtype, torch.float32)
         return torch.where(keep, (x.to(work) * (steps / kept).to(x.device, work)).to(x.dtype), 0.0)
     return torch.where(keep, x, 0.0)
+
+
+def _keep(ones: Tensor, key: Tensor, p: Tensor, offset: int, wide: bool, *place: Any) -> Tensor:
+    """Return the mask over a tensor of ones, by the operator that can be recorded and transformed."""
+    keep: Tensor = torch.ops.thinout.dropout_forward(ones, key, p, offset, wide, False, *place) != 0
+    return keep
+
+
+def mask_needs_operator(key: Tensor, p: float | Tensor) -> bool:
+    """Whether somebody records or transforms what makes a mask."""
+    return needs_operator(key) or torch._C._are_functorch_transforms_active() or type(p) not in (float, *_PLAIN)
+
+
+def trace_mask(shape: Sequence[int], key: Tensor, p: float | Tensor, offset: int, wide: bool, *place: Any) -> Tensor:
+    """Return a mask by operations that can be recorded and transformed; `place` ends with the device."""
+    *where, device = place
+    return _keep(torch.ones(tuple(shape), device=device), key, rate_tensor(p), offset, wide, *where)

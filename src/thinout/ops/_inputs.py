@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from thinout._checks import bad_type, bad_value, check_count, check_p
+from thinout._checks import bad_type, bad_value, check_count, check_p, message
 
 INT64 = torch.iinfo(torch.int64)
 
@@ -62,3 +62,16 @@ def check_index(where: str, shape: Sequence[int], first_index: int, strides: Seq
     check_count(where, "first_index", first_index, at_least=0)
     if first_index + sum((size - 1) * step for size, step in zip(shape, strides, strict=True)) >= INT64.max:
         bad_value(where, "first_index", "such that every index is less than 2**63 - 1", first_index)
+
+
+def check_generator(generator: torch.Generator | None) -> None:
+    """Raise where a private generator cannot be rewound: in compiled code and where backward recomputes forward."""
+    if generator is None:
+        return
+    remedy = "Pass key=thinout.ops.draw_key(generator), drawn outside of the function."
+    if torch.compiler.is_compiling():
+        raise RuntimeError(message("dropout", "generator", "None in compiled code", "a generator", remedy))
+    if torch._C._current_graph_task_id() != -1:
+        raise RuntimeError(
+            message("dropout", "generator", "None where checkpointing recomputes", "a generator", remedy)
+        )

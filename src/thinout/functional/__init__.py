@@ -1,0 +1,12 @@
+"""Dropouts without state: checks and work are here, the modules of `thinout.nn` store arguments and call these.
+
+Shape letters: N batch, C channels, L length, D depth, H height, W width.
+"""
+
+from thinout.functional._channel import dropout1d as dropout1d
+from thinout.functional._channel import dropout2d as dropout2d
+from thinout.functional._channel import dropout3d as dropout3d
+from thinout.functional._dropout import classic_dropout as classic_dropout
+from thinout.functional._dropout import dropout as dropout
+
+__all__ = ["classic_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d"]

@@ -1,0 +1,96 @@
+"""What the families of functions share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from thinout import ops
+from thinout._checks import check_p
+from thinout.ops import NoiseShape, _apply
+from thinout.ops._contract import NARROW, WIDE, Mask, quantise
+from thinout.ops._inputs import check_floating_point, check_generator, check_rate
+
+Rate = float | Tensor
+"""A rate: a number, or in compiled code a one-element float64 CPU tensor, which can change without a new graph."""
+
+
+def drop(
+    where: str,
+    input: Tensor,
+    p: float | Tensor,
+    training: bool,
+    inplace: bool,
+    noise_shape: NoiseShape | None,
+    key: Tensor | int | None,
+    generator: torch.Generator | None,
+    offset: int,
+    *,
+    rescale: bool = True,
+) -> Tensor:
+    p = check_rate(where, p) if isinstance(p, Tensor) else check_p(where, p)
+    check_floating_point(where, "input", input)
+    if noise_shape is not None:
+        ops.check_noise_shape(where, input.shape, noise_shape)
+    if not training or (not isinstance(p, Tensor) and p == 0):
+        return input
+    if key is None:
+        key = ops.draw_key(generator)
+        if noise_shape is None and offset == 0 and not isinstance(p, Tensor):
+            # The common call, with everything checked: straight to the kernel, since small tensors pay for each line.
+            return _apply.apply(input, key, Mask(quantise(p), rescale=rescale), inplace=inplace)
+    return ops.dropout(input, key, p, offset=offset, noise_shape=noise_shape, rescale=rescale, inplace=inplace)
+
+
+def check_probability(where: str, p: Rate, name: str = "p") -> Rate:
+    """Return a probability, as a number or as the tensor that compiled code has; or raise."""
+    return check_rate(where, p) if isinstance(p, Tensor) else check_p(where, p, name)
+
+
+def effective_rate(where: str, p: Rate, *, wide: bool = False) -> Rate:
+    """Return the drop probability that a mask at rate `p` really has, in the form of `p`."""
+    if not isinstance(p, Tensor):
+        return ops.effective_p(check_p(where, p), wide=wide)
+    steps = WIDE if wide else NARROW
+    return torch.round(check_rate(where, p) * steps) / steps
+
+
+def as_scalar(value: Rate, like: Tensor) -> float | Tensor:
+    """Return a setting as something that arithmetic with `like` takes without changing its dtype or device."""
+    if not isinstance(value, Tensor):
+        return value
+    dtype = torch.float32 if like.device.type == "mps" else torch.float64  # MPS has no float64
+    return value.reshape(()).to(like.device, dtype)  # 0-d: it does not promote
+
+
+def times(x: Tensor, factor: Rate) -> Tensor:
+    """Return ``x * factor`` in the dtype of `x`, 0-d inputs too."""
+    return (x * as_scalar(factor, x)).to(x.dtype)
+
+
+def is_off(p: Rate, training: bool) -> bool:
+    """Whether a call drops nothing and draws nothing; a rate that is a tensor cannot be asked in a compiled graph."""
+    return not training or (not isinstance(p, Tensor) and p == 0)
+
+
+def _draw(
+    sample: Callable[..., Tensor], shape: Sequence[int], like: Tensor, generator: torch.Generator | None
+) -> Tensor:
+    """Draw noise in float32 at least: uniforms drawn in half precision have wrong rates."""
+    check_generator(generator)
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    device = like.device if generator is None else generator.device
+    # generator=None is passed on purpose, as in `ops.draw_key`: compiled code then draws what eager code draws.
+    return sample(tuple(shape), dtype=dtype, device=device, generator=generator).to(like.device)
+
+
+def draw_normal(like: Tensor, shape: Sequence[int] | None = None, generator: torch.Generator | None = None) -> Tensor:
+    """Return standard normal noise of a shape (that of `like` by default), in float32 or float64."""
+    return _draw(torch.randn, like.shape if shape is None else shape, like, generator)
+
+
+def draw_uniform(like: Tensor, shape: Sequence[int] | None = None, generator: torch.Generator | None = None) -> Tensor:
+    """Return noise uniform over [0, 1) of a shape (that of `like` by default), in float32 or float64."""
+    return _draw(torch.rand, like.shape if shape is None else shape, like, generator)
