@@ -7,16 +7,26 @@
 
 namespace thinout {
 
+// Consecutive elements whose decisions lie from `bit` on in a row of bits.
+struct Run {
+  const void* x;
+  void* y;
+  int64_t bit, n;
+};
+
 // One instruction set's loops. All of them are single-threaded; `first` is the mask index of element 0.
 struct Kernels {
   const char* name;
   // y = keep ? x * scale : 0; `bypass_cache`: store around the caches where y's alignment allows it.
   void (*flat[kNumTypes])(const Stream&, const void* x, void* y, int64_t n, uint64_t first, bool bypass_cache);
-  // The same with the decisions given: bit i % 64 of bits[i / 64] for element i.
-  void (*select[kNumTypes])(const uint64_t* bits, const void* x, void* y, int64_t n, double scale, bool bypass_cache);
+  // The same with the decisions given, for many runs; one word after the last decision is read too.
+  void (*runs[kNumTypes])(const uint64_t* bits, const Run* runs, int64_t count, double scale, bool bypass_cache);
   // bits[w] = the decisions of the 64 elements from mask index 64 * words[w] on.
   void (*bits)(const Stream&, const uint64_t* words, int64_t num_words, uint64_t* bits);
-  // For a thread to call after its last `select` with bypass_cache, before others read what it stored.
+  // Column k < width <= 64 has its 64 decisions from bit start[k] + shift on; out[r * stride] = those of row r < 64.
+  void (*transpose)(const uint64_t* bits, const int64_t* start, int64_t shift, int64_t width, uint64_t* out,
+                    int64_t stride);
+  // For a thread to call after its last `runs` with bypass_cache, before others read what it stored.
   void (*fence)();
   // The fused form of the four dtypes, see fused.h; `in` is x and residual.
   void (*dropout_add[kMask])(const Stream&, const void* const* in, void* y, int64_t n, uint64_t first);

@@ -40,8 +40,9 @@ constexpr Kernels make_kernels(const char* name) {
   return Kernels{
       name,
       {flat<I, float>, flat<I, double>, flat<I, bfloat16>, flat<I, float16>, flat<I, keep8>},
-      {select<I, float>, select<I, double>, select<I, bfloat16>, select<I, float16>, select<I, keep8>},
+      {runs<I, float>, runs<I, double>, runs<I, bfloat16>, runs<I, float16>, runs<I, keep8>},
       bits<I>,
+      transpose<I>,
       I::fence,
       {dropout_add<I, float>, dropout_add<I, double>, dropout_add<I, bfloat16>, dropout_add<I, float16>},
   };

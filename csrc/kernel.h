@@ -8,7 +8,7 @@
 
 #include <cstring>
 
-#include "dispatch.h"
+#include "bits.h"
 
 namespace thinout {
 namespace {
@@ -104,15 +104,15 @@ struct Apply {
   // `count` elements at `at`, by the decisions from `skip` on.
   __attribute__((noinline)) void part(typename I::Keep keep, int skip, int64_t at, int count) const {
     if (skip) I::expand(I::collapse(keep) >> skip, keep);
+    int i = 0;
 #pragma GCC unroll 1
-    for (int i = 0; i < count; i += P::kLanes) {
-      const int rest = count - i < P::kLanes ? count - i : P::kLanes;
-      typename P::Packed inputs[Op::kInputs + 1];
-      if constexpr (Op::kInputs > 0) {
-        for (int k = 0; k < Op::kInputs; ++k) inputs[k] = P::load_part(in[k] + at + i, rest);
-      }
-      P::store_part(out + at + i, op.vector(inputs, keep, i), rest);
+    for (; i + P::kLanes <= count; i += P::kLanes) vector(keep, at, i);
+    if (i == count) return;
+    typename P::Packed inputs[Op::kInputs + 1];
+    if constexpr (Op::kInputs > 0) {
+      for (int k = 0; k < Op::kInputs; ++k) inputs[k] = P::load_part(in[k] + at + i, count - i);
     }
+    P::store_part(out + at + i, op.vector(inputs, keep, i), count - i);
   }
 };
 
@@ -216,25 +216,28 @@ void flat(const Stream& stream, const void* x, void* y, int64_t n, uint64_t firs
 }
 
 template <class I, class A>
-void select_words(const uint64_t* bits, int64_t n, A apply) {
-  for (int64_t i = 0; i < n; i += kWordElements) {
-    typename I::Keep keep;
-    I::expand(bits[i / kWordElements], keep);
-    if (n - i < kWordElements)
-      apply.part(keep, 0, i, static_cast<int>(n - i));
-    else
-      apply.word(keep, i);
+THINOUT_INLINE void select_run(const uint64_t* bits, int64_t bit, int64_t n, const A& apply) {
+  typename I::Keep keep;
+  int64_t i = 0;
+  for (; i + kWordElements <= n; i += kWordElements) {
+    I::expand(bits_from(bits, bit + i), keep);
+    apply.word(keep, i);
   }
+  if (i == n) return;
+  I::expand(bits_from(bits, bit + i), keep);
+  apply.part(keep, 0, i, static_cast<int>(n - i));
 }
 
 template <class I, class T>
-void select(const uint64_t* bits, const void* x, void* y, int64_t n, double scale, bool bypass_cache) {
+void runs(const uint64_t* bits, const Run* run, int64_t count, double scale, bool bypass_cache) {
   const Select<I, T, false> through{static_cast<decltype(through.scale)>(scale)};
   const Select<I, T, true> around{through.scale};
-  if (bypass_cache && aligned(y, 0))
-    select_words<I>(bits, n, make_select(around, x, y));
-  else
-    select_words<I>(bits, n, make_select(through, x, y));
+  for (const Run* end = run + count; run != end; ++run) {
+    if (bypass_cache && aligned(run->y, 0))
+      select_run<I>(bits, run->bit, run->n, make_select(around, run->x, run->y));
+    else
+      select_run<I>(bits, run->bit, run->n, make_select(through, run->x, run->y));
+  }
 }
 
 template <class I, bool wide>
@@ -270,6 +273,16 @@ void draw_bits(const Stream& stream, const uint64_t* words, int64_t num_words, u
 template <class I>
 void bits(const Stream& stream, const uint64_t* words, int64_t num_words, uint64_t* bits) {
   (stream.wide ? draw_bits<I, true> : draw_bits<I, false>)(stream, words, num_words, bits);
+}
+
+template <class I>
+void transpose(const uint64_t* bits, const int64_t* start, int64_t shift, int64_t width, uint64_t* out,
+               int64_t stride) {
+  uint64_t square[64];
+  for (int64_t k = 0; k < width; ++k) square[k] = bits_from(bits, start[k] + shift);
+  for (int64_t k = width; k < 64; ++k) square[k] = 0;
+  I::transpose(square);
+  for (int64_t r = 0; r < 64; ++r) out[r * stride] = square[r];
 }
 
 // Pack<T>::load_part and store_part for instruction sets without masked memory access: through a buffer.

@@ -4,12 +4,13 @@
     check_layer(LayerSpec(layer=MyDropout, arguments={"p": 0.3}, shape=(5, 4), reference=my_reference))
 
 Each check takes a `LayerSpec` and raises AssertionError with what was expected. Where values are compared, they are
-compared for equality of bits.
+compared for equality of bits, but where the spec states a tolerance.
 """
 
 from __future__ import annotations
 
 import copy
+import inspect
 import io
 import pickle
 import re
@@ -18,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 from torch.utils.checkpoint import checkpoint
 
 from thinout.nn import LayerSpec
@@ -25,6 +27,7 @@ from thinout.nn import LayerSpec
 __all__ = ["CHECKS", "check_layer"]
 
 _SEED = 20_141_127
+_ROUNDING = 1e-9  # of sums in float64 that are taken in another order
 
 
 def _expect(condition: object, text: str) -> None:
@@ -32,105 +35,187 @@ def _expect(condition: object, text: str) -> None:
         raise AssertionError(text)
 
 
-def _expect_equal(got: Tensor, expected: Tensor, text: str) -> None:
-    _expect(got.dtype == expected.dtype, f"{text}: dtype {got.dtype}, expected {expected.dtype}")
-    _expect(torch.equal(got, expected), f"{text}:\n{got}\nis not\n{expected}")
+def _expect_equal(got: Any, expected: Any, text: str, tolerance: float = 0.0) -> None:
+    """Compare tensors, or structures of them."""
+    ours, theirs = tree_leaves(got), tree_leaves(expected)
+    _expect(len(ours) == len(theirs), f"{text}: {len(ours)} values, expected {len(theirs)}")
+    for one, other in zip(ours, theirs, strict=True):
+        if not isinstance(one, Tensor):
+            _expect(one == other, f"{text}: {one!r}, expected {other!r}")
+            continue
+        _expect(one.dtype == other.dtype, f"{text}: dtype {one.dtype}, expected {other.dtype}")
+        _expect(one.shape == other.shape, f"{text}: shape {tuple(one.shape)}, expected {tuple(other.shape)}")
+        if tolerance:
+            span = other.detach().abs().max().item() if other.numel() else 0.0
+            torch.testing.assert_close(one, other, rtol=0, atol=tolerance * span, msg=lambda what: f"{text}: {what}")
+        else:
+            _expect(torch.equal(one, other), f"{text}:\n{one}\nis not\n{other}")
 
 
-def _seeded(function: Callable[..., Any], *args: Any) -> Any:
+def _seeded(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a function from a fixed state of the default generator, and leave that state as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
-        return function(*args)
+        return function(*args, **kwargs)
+
+
+def _is_floating(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor) and leaf.is_floating_point()
+
+
+def _floating(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if _is_floating(leaf)]
+
+
+def _leaves(tree: Any) -> Any:
+    """Return a structure with its floating-point tensors as leaves that require a gradient."""
+    return tree_map(lambda leaf: leaf.detach().clone().requires_grad_() if _is_floating(leaf) else leaf, tree)
+
+
+def _loss(output: Any) -> Tensor:
+    total: Tensor = sum(leaf.square().sum() for leaf in _floating(output))  # type: ignore[assignment]  # never empty
+    return total
+
+
+def _gradients(output: Any, inputs: Any) -> list[Tensor]:
+    """Return the gradients of the sum of squares with respect to the inputs; zeros where one is not used."""
+    return list(torch.autograd.grad(_loss(output), _floating(inputs), allow_unused=True, materialize_grads=True))
+
+
+def _wants_gradients(spec: LayerSpec) -> bool:
+    return bool(_floating(spec.example()))
+
+
+def _parameters(layer: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in layer.named_parameters()}
+
+
+def _compare_tolerance(spec: LayerSpec) -> float:
+    """Return the tolerance between two ways to the same output: matrix products depend on strides and batching."""
+    return max(spec.tolerance, 1e-5) if _parameters(spec.make()) or spec.tolerance else 0.0
+
+
+def _set_rates(spec: LayerSpec, layer: nn.Module, value: float) -> None:
+    for name in spec.rates:
+        setattr(layer, name, value)
 
 
 def check_reference(spec: LayerSpec) -> None:
     """Training output equals the reference, in every floating-point type."""
-    for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
-        layer, x = spec.make(), spec.example(dtype)
-        _expect_equal(_seeded(layer, x), _seeded(spec.reference, layer, x), f"training output in {dtype}")
+    for dtype in spec.dtypes:
+        layer, inputs = spec.make().to(dtype), spec.example(dtype)
+        # A tolerance is stated for float32; a half type has 2**13 or 2**16 times its steps.
+        steps = torch.finfo(dtype).eps / torch.finfo(torch.float32).eps
+        tolerance = spec.tolerance * max(1.0, steps)
+        expected = _seeded(spec.reference, layer, *inputs)
+        _expect_equal(_seeded(layer, *inputs), expected, f"training output in {dtype}", tolerance)
 
 
 def check_eval(spec: LayerSpec) -> None:
     """Eval output is what the spec says, draws nothing, and a functional default cannot switch dropout on."""
-    layer, x = spec.make().eval(), spec.example()
+    layer, inputs = spec.make().eval(), spec.example()
     state = torch.get_rng_state()
-    _expect_equal(layer(x), spec.evaluate(layer, x), "eval output")
+    output = layer(*inputs)
     _expect(torch.equal(torch.get_rng_state(), state), "eval draws from the default generator")
+    _expect_equal(output, spec.evaluate(layer, *inputs), "eval output", spec.tolerance)
 
 
 def check_reproducible(spec: LayerSpec) -> None:
     """The seed fixes the output, and two calls differ."""
-    layer, x = spec.make(), spec.example()
-    _expect_equal(_seeded(layer, x), _seeded(layer, x), "the same seed")
-    first, second = _seeded(lambda: (layer(x), layer(x)))
-    _expect(not torch.equal(first, second), "two calls gave the same output")
+    layer, inputs = spec.make(), spec.example()
+    _expect_equal(_seeded(layer, *inputs), _seeded(layer, *inputs), "the same seed")
+    first, second = _seeded(lambda: (layer(*inputs), layer(*inputs)))
+    _expect(_differ(first, second), "two calls gave the same output")
+
+
+def _differ(first: Any, second: Any) -> bool:
+    pairs = zip(tree_leaves(first), tree_leaves(second), strict=True)
+    return any(not torch.equal(one, other) for one, other in pairs if isinstance(one, Tensor))
 
 
 def check_zero_rate(spec: LayerSpec) -> None:
-    """A rate of 0 returns the eval output for p = 0 and draws nothing."""
-    layer, x = spec.make(p=0.0), spec.example()
+    """A rate of 0 gives the eval output for that rate and draws nothing."""
+    if not spec.rates:
+        return
+    layer, inputs = spec.make(**dict.fromkeys(spec.rates, 0.0)), spec.example()
     state = torch.get_rng_state()
-    _expect_equal(layer(x), spec.evaluate(layer, x), "output at p = 0")
-    _expect(torch.equal(torch.get_rng_state(), state), "p = 0 draws from the default generator")
+    output = layer(*inputs)
+    _expect(torch.equal(torch.get_rng_state(), state), "a rate of 0 draws from the default generator")
+    _expect_equal(output, (spec.zero or spec.evaluate)(layer, *inputs), "output at rate 0", spec.tolerance)
 
 
 def check_full_rate(spec: LayerSpec) -> None:
-    """A rate of 1 gives zeros and zero gradient, for infinite and NaN entries too."""
-    layer, x = spec.make(p=1.0), spec.example()
-    x.view(-1)[:2] = torch.tensor([float("inf"), float("nan")])
-    x.requires_grad_()
-    y = layer(x)
-    y.sum().backward()
-    _expect_equal(y.detach(), torch.zeros_like(x), "output at p = 1")
-    _expect_equal(_gradient(x), torch.zeros_like(x), "gradient at p = 1")
-
-
-def _gradient(x: Tensor) -> Tensor:
-    _expect(x.grad is not None, "no gradient reached the input")
-    gradient: Tensor = x.grad  # type: ignore[assignment]  # checked in the line above
-    return gradient
+    """A rate of 1 gives zeros and zero gradient, for infinite and NaN entries too, or what the spec says."""
+    if not spec.rates:
+        return
+    layer, inputs = spec.make(**dict.fromkeys(spec.rates, 1.0)), spec.example()
+    if spec.full is None:
+        _floating(inputs)[0].view(-1)[:2] = torch.tensor([float("inf"), float("nan")])
+    inputs = _leaves(inputs)
+    y = layer(*inputs)
+    expected = torch.zeros_like(inputs[0]) if spec.full is None else spec.full(layer, *inputs)
+    _expect_equal(y, expected, "output at rate 1", spec.tolerance)
+    if not _floating(inputs) or not any(leaf.requires_grad for leaf in _floating(y)):
+        return
+    for gradient in _gradients(y, inputs):
+        if spec.full is None:
+            _expect_equal(gradient, torch.zeros_like(gradient), "gradient at rate 1")
+        _expect(gradient.isfinite().all(), "a gradient at rate 1 is not finite")
 
 
 def check_gradient(spec: LayerSpec) -> None:
-    """First and second derivatives agree with finite differences in float64."""
-    layer, x = spec.make(), spec.example(torch.float64).requires_grad_()
+    """First and second derivatives in inputs and parameters agree with finite differences in float64."""
+    layer, inputs = spec.make().double(), _leaves(spec.example(torch.float64))
+    weights = _leaves(_parameters(layer))
+    arguments = (*_floating(inputs), *weights.values())
 
-    def run(x: Tensor) -> Tensor:
-        output: Tensor = _seeded(layer, x)
-        return output
+    def run(*values: Tensor) -> tuple[Tensor, ...]:
+        supply = iter(values)
+        own = tree_map(lambda leaf: next(supply) if _is_floating(leaf) else leaf, inputs)
+        state = dict(zip(weights, supply, strict=True))
+        output = _seeded(torch.func.functional_call, layer, state, own)
+        return tuple(leaf for leaf in _floating(output) if leaf.requires_grad)
 
-    _expect(torch.autograd.gradcheck(run, (x,)), "gradcheck failed")
-    _expect(torch.autograd.gradgradcheck(run, (x,)), "gradgradcheck failed")
+    _expect(torch.autograd.gradcheck(run, arguments), "gradcheck failed")
+    _expect(torch.autograd.gradgradcheck(run, arguments), "gradgradcheck failed")
 
 
 def check_snapshot(spec: LayerSpec) -> None:
-    """Changing p between forward and backward changes nothing."""
-    layer, x = spec.make(), spec.example().requires_grad_()
-    expected = torch.autograd.grad(_seeded(layer, x).square().sum(), x)[0]
-    y = _seeded(layer, x)
-    layer.p = 0.9  # type: ignore[assignment]  # a settable attribute of every dropout layer
-    _expect_equal(torch.autograd.grad(y.square().sum(), x)[0], expected, "gradient after p was changed")
+    """Changing the rates between forward and backward changes nothing."""
+    if not spec.rates or not _wants_gradients(spec):
+        return
+    layer, inputs = spec.make(), _leaves(spec.example())
+    expected = _gradients(_seeded(layer, *inputs), inputs)
+    y = _seeded(layer, *inputs)
+    _set_rates(spec, layer, 0.9)
+    _expect_equal(_gradients(y, inputs), expected, "gradient after the rate was changed")
 
 
 def check_strides(spec: LayerSpec) -> None:
     """The mask follows the logical order whatever the strides, and the output keeps the input's strides."""
-    layer, x = spec.make(), spec.example()
-    expected = _seeded(layer, x)
-    turned = x.permute(*range(x.dim() - 1, -1, -1)).contiguous().permute(*range(x.dim() - 1, -1, -1))
-    y = _seeded(layer, turned)
-    _expect_equal(y, expected, "output for a transposed input")
-    _expect(y.stride() == turned.stride(), f"strides {y.stride()}, expected {turned.stride()}")
-    gapped = torch.stack([x, x], dim=-1)[..., 0]
-    _expect_equal(_seeded(layer, gapped), expected, "output for an input with gaps")
+
+    def turn(x: Tensor) -> Tensor:
+        dims = range(x.dim() - 1, -1, -1)
+        return x.permute(*dims).contiguous().permute(*dims)
+
+    layer, inputs, tolerance = spec.make(), spec.example(), _compare_tolerance(spec)
+    expected = _seeded(layer, *inputs)
+    turned = tree_map_only(Tensor, turn, inputs)
+    y = _seeded(layer, *turned)
+    _expect_equal(y, expected, "output for a transposed input", tolerance)
+    if isinstance(y, Tensor) and y.shape == inputs[0].shape and not tolerance:
+        _expect(y.stride() == turned[0].stride(), f"strides {y.stride()}, expected {turned[0].stride()}")
+    gapped = tree_map_only(Tensor, lambda x: torch.stack([x, x], dim=-1)[..., 0], inputs)
+    _expect_equal(_seeded(layer, *gapped), expected, "output for an input with gaps", tolerance)
 
 
 def check_empty(spec: LayerSpec) -> None:
     """An empty batch passes through with a gradient."""
-    x = torch.empty(0, *spec.shape[1:], requires_grad=True)
-    y = spec.make()(x)
-    y.sum().backward()
-    _expect(y.shape == x.shape and _gradient(x).shape == x.shape, "an empty batch changed its shape")
+    inputs = _leaves(tree_map_only(Tensor, lambda x: x[:0], spec.example()))
+    y = spec.make()(*inputs)
+    _expect(tree_leaves(y)[0].shape[0] == 0, "an empty batch gave an output that is not empty")
+    for gradient, x in zip(_gradients(y, inputs), _floating(inputs), strict=True):
+        _expect(gradient.shape == x.shape, "an empty batch changed its shape")
 
 
 def check_scalar(spec: LayerSpec) -> None:
@@ -144,139 +229,195 @@ def check_inplace(spec: LayerSpec) -> None:
     """`inplace=True` writes into the input and gives the same output and gradient."""
     if "inplace" not in spec.make().__dict__:
         return
-    layer, x = spec.make(inplace=True), spec.example()
-    expected = _seeded(spec.make(), x.clone())
-    _expect(_seeded(layer, x) is x, "inplace=True returned another tensor")
+    layer, (x, *rest) = spec.make(inplace=True), spec.example()
+    expected = _seeded(spec.make(), x.clone(), *rest)
+    _expect(_seeded(layer, x, *rest) is x, "inplace=True returned another tensor")
     _expect_equal(x, expected, "inplace output")
-    leaf = spec.example().requires_grad_()
-    got, expected = (
-        torch.autograd.grad(_seeded(each, leaf * 1).square().sum(), leaf)[0] for each in (layer, spec.make())
+    leaf = spec.example()[0].requires_grad_()
+    got, other = (
+        torch.autograd.grad(_seeded(each, leaf * 1, *rest).square().sum(), leaf)[0] for each in (layer, spec.make())
     )
-    _expect_equal(got, expected, "inplace gradient")
+    _expect_equal(got, other, "inplace gradient")
+
+
+def check_key(spec: LayerSpec) -> None:
+    """An explicit key fixes the output and draws nothing; the offset is a second number beside it."""
+    layer, inputs = spec.make(), spec.example()
+    if "key" not in inspect.signature(layer.forward).parameters:
+        return
+    state = torch.get_rng_state()
+    first = layer(*inputs, key=5)
+    _expect_equal(layer(*inputs, key=torch.tensor(5)), first, "output for the same key")
+    _expect(torch.equal(torch.get_rng_state(), state), "a call with a key draws from the default generator")
+    _expect(_differ([layer(*inputs, key=key) for key in range(8)], [first] * 8), "the key changes nothing")
+    others = [layer(*inputs, key=5, offset=offset) for offset in range(1, 9)]
+    _expect(_differ(others, [first] * 8), "the offset changes nothing")
 
 
 def check_compile(spec: LayerSpec) -> None:
-    """Two sites in one compiled training graph keep their own masks, equal eager, and no new p compiles again."""
-    first, second, x = spec.make(), spec.make(), spec.example().requires_grad_()
+    """Two sites in one compiled training graph keep their own masks, equal eager, and no new rate compiles again."""
+    first, second, inputs = spec.make(), spec.make(), _leaves(spec.example())
     graphs: list[object] = []
 
-    def count(graph: Any, inputs: Any) -> Any:
+    def count(graph: Any, arguments: Any) -> Any:
         graphs.append(graph)
-        return torch._dynamo.backends.debugging.aot_eager(graph, inputs)
+        return torch._dynamo.backends.debugging.aot_eager(graph, arguments)
 
-    def sites(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return first(x), second(x), first(x)
+    def sites(*inputs: Any) -> tuple[Any, Any, Any]:
+        return first(*inputs), second(*inputs), first(*inputs)
 
     torch._dynamo.reset()
     compiled = torch.compile(sites, backend=count, fullgraph=True)
-    for p in (0.1, 0.25, 0.5, 0.75):
-        first.p = second.p = p  # type: ignore[assignment]
-        got, expected = _seeded(compiled, x), _seeded(sites, x)
-        for one, other in zip(got, expected, strict=True):
-            _expect_equal(one, other, f"compiled output at p = {p}")
-        _expect(not torch.equal(got[0], got[1]) and not torch.equal(got[0], got[2]), "two sites have one mask")
-        gradients = [torch.autograd.grad(sum(y.square().sum() for y in ys), x)[0] for ys in (got, expected)]
-        torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-6)  # sums in another order
-    _expect(len(graphs) == 1, f"4 values of p compiled {len(graphs)} graphs")
+    merged = [True, True]
+    for rate in (0.1, 0.25, 0.5, 0.75):
+        _set_rates(spec, first, rate)
+        _set_rates(spec, second, rate)
+        got, expected = _seeded(compiled, *inputs), _seeded(sites, *inputs)
+        _expect_equal(got, expected, f"compiled output at rate {rate}", spec.tolerance)
+        merged = [same and not _differ(got[0], got[other]) for same, other in zip(merged, (1, 2), strict=True)]
+        if _floating(inputs) and any(leaf.requires_grad for leaf in _floating(expected)):
+            ours, theirs = _gradients(got, inputs), _gradients(expected, inputs)
+            _expect_equal(ours, theirs, f"compiled gradient at rate {rate}", max(spec.tolerance, 1e-6))  # other sums
+    _expect(not any(merged), "two sites have one mask")
+    _expect(len(graphs) == 1, f"4 values of the rate compiled {len(graphs)} graphs")
     first.eval(), second.eval()
-    for one, other in zip(compiled(x), sites(x), strict=True):
-        _expect_equal(one, other, "compiled output in eval mode")
+    _expect_equal(compiled(*inputs), sites(*inputs), "compiled output in eval mode", spec.tolerance)
 
 
 def check_export(spec: LayerSpec) -> None:
     """`torch.export` takes the layer in training mode."""
-    layer, x = spec.make(), spec.example()
-    program = torch.export.export(layer, (x,))
-    _expect_equal(_seeded(program.module(), x), _seeded(layer, x), "exported output")
+    layer, inputs = spec.make(), spec.example()
+    program = torch.export.export(layer, inputs)
+    got, expected = _seeded(program.module(), *inputs), _seeded(layer, *inputs)
+    _expect_equal(got, expected, "exported output", spec.tolerance)
 
 
 def check_checkpoint(spec: LayerSpec) -> None:
     """Activation checkpointing, reentrant or not, recomputes the same mask."""
-    layer, x = spec.make(), spec.example().requires_grad_()
-    expected = torch.autograd.grad((_seeded(layer, x) * x).sum(), x)[0]
+    if not _wants_gradients(spec):
+        return
+    layer, inputs = spec.make(), _leaves(spec.example())
+    expected = _gradients(_seeded(layer, *inputs), inputs)
 
-    def scaled(z: Tensor) -> Tensor:
-        output: Tensor = layer(z) * z
-        return output
-
-    def checkpointed(reentrant: bool) -> Tensor:
-        output: Tensor = checkpoint(scaled, x, use_reentrant=reentrant)
-        return output
+    def run(*values: Tensor) -> tuple[Tensor, ...]:
+        supply = iter(values)
+        output = layer(*tree_map(lambda leaf: next(supply) if _is_floating(leaf) else leaf, inputs))
+        return tuple(_floating(output))
 
     for reentrant in (True, False):
-        x.grad = None
-        y = _seeded(checkpointed, reentrant)
-        y.sum().backward()
-        _expect_equal(_gradient(x), expected, f"gradient with use_reentrant={reentrant}")
+        fresh = _leaves(inputs)
+        output = _seeded(checkpoint, run, *_floating(fresh), use_reentrant=reentrant)
+        _loss(output).backward()  # type: ignore[no-untyped-call]
+        got = [torch.zeros_like(x) if x.grad is None else x.grad for x in _floating(fresh)]
+        _expect_equal(got, expected, f"gradient with use_reentrant={reentrant}")
 
 
 def check_vmap(spec: LayerSpec) -> None:
     """Under `vmap`, randomness="same" shares the mask over samples and "different" does not."""
-    layer, x = spec.make(), spec.example()
-    batch = x.expand(6, *x.shape)
-    same = _seeded(torch.func.vmap(layer, randomness="same"), batch)
-    _expect_equal(same, _seeded(layer, x).expand_as(batch), 'output under vmap with randomness="same"')
-    other = _seeded(torch.func.vmap(layer, randomness="different"), batch)
-    _expect(len({tuple(sample.flatten().tolist()) for sample in other}) > 1, "all samples have one mask")
-    _expect(((other == 0) | (same == 0) | (other == same)).all(), "a sample is scaled wrongly")
+    layer, inputs, tolerance = spec.make(), spec.example(), _compare_tolerance(spec)
+    batch = tree_map_only(Tensor, lambda x: x.expand(6, *x.shape), inputs)
+    same = _seeded(torch.func.vmap(layer, randomness="same"), *batch)
+    expected = tree_map_only(Tensor, lambda x: x.expand(6, *x.shape), _seeded(layer, *inputs))
+    _expect_equal(same, expected, 'output under vmap with randomness="same"', tolerance)
+    other = _seeded(torch.func.vmap(layer, randomness="different"), *batch)
+    samples = {tuple(sample.flatten().tolist()) for leaf in _floating(other) for sample in leaf}
+    _expect(len(samples) > len(_floating(other)), "all samples have one mask")
+    if spec.selects and not tolerance:
+        _expect(((other == 0) | (same == 0) | (other == same)).all(), "a sample is scaled wrongly")
 
 
 def check_functional_gradient(spec: LayerSpec) -> None:
     """`torch.func.grad` and `jvp` give what autograd gives."""
-    layer, x = spec.make(), spec.example(torch.float64)
-    leaf = x.clone().requires_grad_()
-    expected = torch.autograd.grad(_seeded(layer, leaf).square().sum(), leaf)[0]
+    layer, inputs = spec.make().double(), spec.example(torch.float64)
+    if not _floating(inputs):
+        return
+    leaves = _leaves(inputs)
 
-    def loss(z: Tensor) -> Tensor:
-        total: Tensor = layer(z).square().sum()
-        return total
+    def run(*values: Tensor) -> tuple[Tensor, ...]:
+        supply = iter(values)
+        return tuple(_floating(layer(*tree_map(lambda leaf: next(supply) if _is_floating(leaf) else leaf, inputs))))
 
-    _expect_equal(_seeded(torch.func.grad(loss), x), expected, "torch.func.grad")
-    _, tangent = _seeded(torch.func.jvp, layer, (x,), (torch.ones_like(x),))
-    _expect_equal(tangent, _seeded(layer, torch.ones_like(x)), "torch.func.jvp")
+    values = tuple(_floating(inputs))
+    expected = _gradients(_seeded(layer, *leaves), leaves)
+    every = tuple(range(len(values)))
+    got = _seeded(torch.func.grad(lambda *values: _loss(run(*values)), argnums=every), *values)
+    _expect_equal(list(got), expected, "torch.func.grad", _ROUNDING if _compare_tolerance(spec) else 0.0)
+    # The derivative along ones, weighted by the outputs doubled, is the sum of the gradients of the squares.
+    outputs, tangents = _seeded(torch.func.jvp, run, values, tuple(torch.ones_like(x) for x in values))
+    along = sum((2 * y * tangent).sum() for y, tangent in zip(outputs, tangents, strict=True))
+    total = sum(gradient.sum() for gradient in expected)
+    torch.testing.assert_close(along, total, rtol=_ROUNDING, atol=_ROUNDING, msg="torch.func.jvp is not the gradient")
 
 
 def check_autocast(spec: LayerSpec) -> None:
-    """Autocast leaves the type of the input as it is."""
+    """Autocast leaves the type of the input as it is, but where there are matrix products."""
     for dtype in (torch.float32, torch.bfloat16):
+        layer = spec.make()
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            y = spec.make()(spec.example(dtype))
-        _expect(y.dtype == dtype, f"autocast turned {dtype} into {y.dtype}")
+            outputs = _floating(layer(*spec.example(dtype)))
+        for y in outputs:
+            if _parameters(layer):
+                _expect(y.dtype in (torch.float32, torch.bfloat16), f"autocast gave {y.dtype}")
+            else:
+                _expect(y.dtype == dtype, f"autocast turned {dtype} into {y.dtype}")
 
 
 def check_copies(spec: LayerSpec) -> None:
-    """Copies by deepcopy and pickle behave alike and have a p of their own."""
-    layer, x = spec.make(), spec.example()
-    expected = _seeded(layer, x)
+    """Copies by deepcopy and pickle behave alike and have rates of their own."""
+    layer, inputs = spec.make(), spec.example()
+    expected = _seeded(layer, *inputs)
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         _expect(repr(twin) == repr(layer), f"{twin!r} is not {layer!r}")
-        _expect_equal(_seeded(twin, x), expected, "output of a copy")
-        twin.p = 0.9
-        _expect(layer.p != 0.9, "a copy shares its p with the original")
+        _expect_equal(_seeded(twin, *inputs), expected, "output of a copy")
+        for name in spec.rates:
+            setattr(twin, name, 0.9)
+            _expect(getattr(layer, name) != 0.9, f"a copy shares its {name} with the original")
 
 
 def check_state_dict(spec: LayerSpec) -> None:
-    """Checkpoints pass between the layer and its torch twin without complaint."""
+    """Checkpoints carry every parameter, and pass between the layer and its torch twin without complaint."""
     layer = spec.make()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.125)
     file = io.BytesIO()
     torch.save(layer.state_dict(), file)
     file.seek(0)
-    spec.make().load_state_dict(torch.load(file), strict=True)
+    loaded = spec.make()
+    loaded.load_state_dict(torch.load(file), strict=True)
+    inputs = spec.example()
+    _expect_equal(_seeded(loaded, *inputs), _seeded(layer, *inputs), "output after a checkpoint was loaded")
     if spec.twin is not None:
         _expect(isinstance(layer, spec.twin), f"{type(layer).__name__} is no torch.nn.{spec.twin.__name__}")
-        layer.load_state_dict(spec.twin(0.5).state_dict(), strict=True)
-        spec.twin(0.5).load_state_dict(layer.state_dict(), strict=True)
+        if not _parameters(layer):
+            layer.load_state_dict(spec.twin(0.5).state_dict(), strict=True)
+            spec.twin(0.5).load_state_dict(layer.state_dict(), strict=True)
 
 
 def check_devices(spec: LayerSpec) -> None:
-    """Moving, casting, and device or dtype contexts leave p alone."""
-    with torch.device("meta"):
-        layer = spec.make()
-    _expect_equal(_seeded(layer, spec.example()), _seeded(spec.make(), spec.example()), "output after a meta context")
+    """Moving, casting, and device or dtype contexts leave the rates alone."""
+    if not _parameters(spec.make()):
+        with torch.device("meta"):
+            layer = spec.make()
+        expected = _seeded(spec.make(), *spec.example())
+        _expect_equal(_seeded(layer, *spec.example()), expected, "output after a meta context")
     moved = spec.make().to(torch.bfloat16).to("meta")
-    _expect(moved.p == spec.make().p, "to() changed p")
-    shape = moved(torch.empty(spec.shape, device="meta")).shape
-    _expect(shape == torch.Size(spec.shape), "the output of a meta input has another shape")
+    for name in spec.rates:
+        _expect(getattr(moved, name) == getattr(spec.make(), name), f"to() changed {name}")
+    inputs = tree_map_only(Tensor, lambda x: x.to("meta"), spec.example(torch.bfloat16))
+    got = [leaf.shape for leaf in tree_leaves(moved(*inputs)) if isinstance(leaf, Tensor)]
+    here = _seeded(spec.make(), *spec.example())
+    expected = [leaf.shape for leaf in tree_leaves(here) if isinstance(leaf, Tensor)]
+    _expect(got == expected, "the output of a meta input has another shape")
+
+
+def check_factory(spec: LayerSpec) -> None:
+    """A layer with parameters of its own takes `device` and `dtype`."""
+    if not _parameters(spec.make()):
+        return
+    layer = spec.make(device="meta", dtype=torch.float64)
+    for name, parameter in layer.named_parameters():
+        _expect(parameter.is_meta and parameter.dtype == torch.float64, f"{name} did not follow device and dtype")
 
 
 def check_repr(spec: LayerSpec) -> None:
@@ -291,9 +432,9 @@ def check_errors(spec: LayerSpec) -> None:
     for wrong in spec.errors:
         arguments = dict(spec.arguments if wrong.arguments is None else wrong.arguments)
         try:
-            layer = spec.layer(**arguments)
+            layer = spec.layer(**copy.deepcopy(arguments))
             if wrong.input is not None:
-                layer(wrong.input)
+                layer(*(wrong.input if isinstance(wrong.input, tuple) else (wrong.input,)))
         except wrong.error as error:
             _expect(re.search(wrong.match, str(error)), f"{str(error)!r} does not match {wrong.match!r}")
         else:
@@ -301,18 +442,23 @@ def check_errors(spec: LayerSpec) -> None:
 
 
 def check_setting(spec: LayerSpec) -> None:
-    """The rate can be set at any time, and a wrong p leaves the old one."""
-    layer: nn.Module = spec.make()
-    layer.p = 0.75  # type: ignore[assignment]
-    x = spec.example()
-    _expect_equal(_seeded(layer, x), _seeded(spec.make(p=0.75), x), "output after p was set")
+    """The rates can be set at any time, and a wrong one leaves the old."""
+    for name in spec.rates:
+        layer, inputs = spec.make(), spec.example()
+        setattr(layer, name, 0.75)
+        expected = _seeded(spec.make(**{name: 0.75}), *inputs)
+        _expect_equal(_seeded(layer, *inputs), expected, f"output after {name} was set")
+        for value in (-1.0, float("nan")):
+            _expect_refused(layer, name, value)
+        _expect(getattr(layer, name) == 0.75, f"a wrong {name} changed the old one")
+
+
+def _expect_refused(layer: nn.Module, name: str, value: float) -> None:
     try:
-        layer.p = 1.5  # type: ignore[assignment]
+        setattr(layer, name, value)
     except ValueError:
-        pass
-    else:
-        raise AssertionError("p = 1.5 was taken")
-    _expect(layer.p == 0.75, "a wrong p changed the old one")
+        return
+    raise AssertionError(f"{name} = {value} was taken")
 
 
 CHECKS: dict[str, Callable[[LayerSpec], None]] = {

@@ -1,0 +1,1 @@
+"""What the benchmark of layers compares, a file a family; see `Row`."""
