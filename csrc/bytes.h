@@ -67,6 +67,7 @@ struct Bytes {
   static THINOUT_INLINE void expand(uint64_t bits, Keep& keep) {
     for (int i = 0; i < 64; ++i) keep.lane[i] = bits >> i & 1;
   }
+  static void transpose(uint64_t (&square)[64]) { transpose64(square); }
   static void fence() {}
 };
 

@@ -81,7 +81,7 @@ struct Apply {
   THINOUT_INLINE void word(const typename I::Keep& keep, int64_t at) const {
     if constexpr (I::kInline) {
 #pragma GCC unroll 8
-      for (int i = 0; i < kWordElements; i += P::kLanes) vector(keep, at, i);
+      for (int i = 0; i < kWordElements; i += P::kLanes) vector<Op::kBypassCache>(keep, at, i);
     } else {
       word_out_of_line(keep, at);
     }
@@ -90,23 +90,24 @@ struct Apply {
   // For large operations, and scalar code: inlined everywhere they would make megabytes.
   __attribute__((noinline)) void word_out_of_line(const typename I::Keep& keep, int64_t at) const {
 #pragma GCC unroll 1
-    for (int i = 0; i < kWordElements; i += P::kLanes) vector(keep, at, i);
+    for (int i = 0; i < kWordElements; i += P::kLanes) vector<Op::kBypassCache>(keep, at, i);
   }
 
+  template <bool bypass_cache>
   THINOUT_INLINE void vector(const typename I::Keep& keep, int64_t at, int i) const {
     typename P::Packed inputs[Op::kInputs + 1];
     if constexpr (Op::kInputs > 0) {
       for (int k = 0; k < Op::kInputs; ++k) inputs[k] = P::load(in[k] + at + i);
     }
-    P::template store<Op::kBypassCache>(out + at + i, op.vector(inputs, keep, i));
+    P::template store<bypass_cache>(out + at + i, op.vector(inputs, keep, i));
   }
 
-  // `count` elements at `at`, by the decisions from `skip` on.
+  // `count` < 64 elements at `at`, aligned or not, by the decisions from `skip` on.
   __attribute__((noinline)) void part(typename I::Keep keep, int skip, int64_t at, int count) const {
     if (skip) I::expand(I::collapse(keep) >> skip, keep);
     int i = 0;
 #pragma GCC unroll 1
-    for (; i + P::kLanes <= count; i += P::kLanes) vector(keep, at, i);
+    for (; i + P::kLanes <= count; i += P::kLanes) vector<false>(keep, at, i);
     if (i == count) return;
     typename P::Packed inputs[Op::kInputs + 1];
     if constexpr (Op::kInputs > 0) {

@@ -76,6 +76,7 @@ struct Avx2 {
       _mm256_store_si256(reinterpret_cast<__m256i*>(keep.lane) + q, lanes);
     }
   }
+  static THINOUT_INLINE void transpose(uint64_t (&square)[64]) { transpose64(square); }
   static void fence() { _mm_sfence(); }
 };
 

@@ -60,6 +60,7 @@ struct Avx512 {
     keep.half[0] = static_cast<__mmask32>(bits);
     keep.half[1] = static_cast<__mmask32>(bits >> 32);
   }
+  static THINOUT_INLINE void transpose(uint64_t (&square)[64]) { transpose64(square); }
   static void fence() { _mm_sfence(); }
 };
 

@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "bits.h"
+#include "draws.h"
 #include "flat.h"
 #include "layout.h"
 
@@ -23,9 +23,10 @@ struct Call {
 
   int64_t bytes() const { return kElementBytes[type]; }
   uint64_t index(const Cursor& c) const { return static_cast<uint64_t>(first_index + c.index); }
+  const char* in(int64_t offset) const { return x ? x + offset * bytes() : nullptr; }
   char* out(int64_t offset) const { return y + offset * bytes(); }
-  void select(const uint64_t* bits, const void* in, int64_t offset, int64_t n) const {
-    isa.select[type](bits, in, out(offset), n, stream.scale, bypass_cache);
+  void write(const uint64_t* bits, const Run* runs, int64_t count) const {
+    isa.runs[type](bits, runs, count, stream.scale, bypass_cache);
   }
   void finish() const {  // of each thread
     if (bypass_cache) isa.fence();
@@ -44,10 +45,10 @@ inline int64_t piece_size(const Dim& run, int64_t step, int64_t piece) {
 class Input {
  public:
   Input(const Call& call, int64_t stride) : call_(call), stride_(stride) {}
+  bool in_place() const { return stride_ == 1 || !call_.x; }
   const void* at(int64_t offset, int64_t n) {  // n <= kRun unless the stride is 1
-    if (!call_.x) return nullptr;
-    const char* from = call_.x + offset * call_.bytes();
-    if (stride_ == 1 || n == 1) return from;
+    const char* from = call_.in(offset);
+    if (in_place() || n == 1) return from;
     if (call_.bytes() == 8)
       gather<8>(from, n);
     else if (call_.bytes() == 4)
@@ -67,22 +68,63 @@ class Input {
   alignas(64) char buffer_[kRun * 8];
 };
 
+// Runs collected, so that the kernel is called once for many short ones.
+template <int capacity>
+class RunList {
+ public:
+  RunList(const Call& call, int64_t x_stride) : call_(call), input_(call, x_stride) {}
+
+  bool full() const { return count_ == capacity; }
+  void add(int64_t x, int64_t y, int64_t bit, int64_t n) {
+    x_[count_] = x;  // read where the input has to be copied together
+    runs_[count_++] = {call_.in(x), call_.out(y), bit, n};
+  }
+  void write(const uint64_t* bits) {
+    if (input_.in_place()) {
+      call_.write(bits, runs_, count_);
+    } else {
+      for (int64_t i = 0; i < count_; ++i) {
+        runs_[i].x = input_.at(x_[i], runs_[i].n);
+        call_.write(bits, runs_ + i, 1);
+      }
+    }
+    count_ = 0;
+  }
+
+ private:
+  const Call& call_;
+  Input input_;
+  int64_t count_ = 0;
+  Run runs_[capacity];
+  int64_t x_[capacity];
+};
+
 // Runs whose mask index goes up by 1, or stays the same. Collected, so that the decisions of many short runs, and of
 // runs that share them, are drawn together.
 class RunBatch {
  public:
-  RunBatch(const Call& call, const Dim& run) : call_(call), shared_(run.index == 0), input_(call, run.x) {
+  RunBatch(const Call& call, const Dim& run)
+      : call_(call), shared_(run.index == 0), draws_(call.isa, call.stream), runs_(call, run.x) {
     std::memset(all_, 0xFF, sizeof all_);
   }
   void add(const Cursor& c, int64_t n) {
     const int64_t decisions = shared_ ? 1 : n;
-    if (count_ == kRows || !draws_.fits(decisions)) flush();
-    rows_[count_++] = {c.x, c.y, n, draws_.add(call_.index(c), decisions)};
+    if (shared_ ? count_ == kRows : runs_.full() || !draws_.fits(decisions)) flush();
+    const int64_t bit = draws_.add(call_.index(c), decisions);
+    if (shared_)
+      rows_[count_++] = {c.x, c.y, n, bit};
+    else
+      runs_.add(c.x, c.y, bit, n);
   }
   void flush() {
-    draws_.draw(call_.isa, call_.stream);
-    for (int i = 0; i < count_; ++i) shared_ ? write_shared(rows_[i]) : write(rows_[i]);
-    count_ = 0;
+    const uint64_t* bits = draws_.draw();
+    if (shared_) {
+      for (int i = 0; i < count_; ++i) keep_or_clear(rows_[i], bits);
+      runs_.write(all_);
+      count_ = 0;
+    } else {
+      runs_.write(bits);
+    }
   }
 
  private:
@@ -91,29 +133,20 @@ class RunBatch {
   };
   static constexpr int kRows = 128;
 
-  void write(const Row& row) {
-    uint64_t shifted[kRun / 64];
-    const uint64_t* bits = draws_.bits() + row.bit / 64;
-    if (row.bit % 64) {
-      for (int64_t w = 0; w < words_for(row.n); ++w) shifted[w] = bits_from(draws_.bits(), row.bit + 64 * w);
-      bits = shifted;
-    }
-    call_.select(bits, input_.at(row.x, row.n), row.y, row.n);
-  }
-  void write_shared(const Row& row) {
-    if (bits_from(draws_.bits(), row.bit) & 1)
-      call_.select(all_, input_.at(row.x, row.n), row.y, row.n);
+  void keep_or_clear(const Row& row, const uint64_t* bits) {
+    if (bits_from(bits, row.bit) & 1)
+      runs_.add(row.x, row.y, 0, row.n);
     else
       std::memset(call_.out(row.y), 0, static_cast<size_t>(row.n * call_.bytes()));
   }
 
   const Call& call_;
   const bool shared_;
-  Input input_;
+  Draws<kRows> draws_;
+  RunList<kRows> runs_;
   int count_ = 0;
   Row rows_[kRows];
-  Draws<128> draws_;
-  uint64_t all_[kRun / 64];
+  uint64_t all_[kRun / 64 + 1];
 };
 
 }  // namespace

@@ -11,7 +11,7 @@ from thinout import ops
 from thinout._checks import check_p
 from thinout.ops import NoiseShape, _apply
 from thinout.ops._contract import NARROW, WIDE, Mask, quantise
-from thinout.ops._inputs import check_floating_point, check_generator, check_rate
+from thinout.ops._inputs import check_floating_point, check_generator, check_key, check_rate
 
 Rate = float | Tensor
 """A rate: a number, or in compiled code a one-element float64 CPU tensor, which can change without a new graph."""
@@ -94,3 +94,21 @@ def draw_normal(like: Tensor, shape: Sequence[int] | None = None, generator: tor
 def draw_uniform(like: Tensor, shape: Sequence[int] | None = None, generator: torch.Generator | None = None) -> Tensor:
     """Return noise uniform over [0, 1) of a shape (that of `like` by default), in float32 or float64."""
     return _draw(torch.rand, like.shape if shape is None else shape, like, generator)
+
+
+def draw_keys(
+    where: str, count: int, key: Tensor | int | None, generator: torch.Generator | None, device: torch.device
+) -> list[Tensor]:
+    """Return the keys of the masks of one call that needs several, all made from the one key that it draws or is given.
+
+    The first is the key itself; the next ones lie a golden ratio of 2**64 apart, which wraps.
+    """
+    first = ops.draw_key(generator) if key is None else check_key(where, key, device)
+    return [first] + [first + _wrapped(number * _GOLDEN) for number in range(1, count)]
+
+
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+def _wrapped(number: int) -> int:
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
