@@ -33,10 +33,11 @@ sanitize: $(STAMP)  ## the C tests under the address and undefined-behaviour san
 docs: $(STAMP)
 	$(BIN)/mkdocs build --strict --quiet
 
-bench: $(STAMP)  ## all benchmarks, about 12 minutes on a machine that does nothing else; writes docs/results
+bench: $(STAMP)  ## all benchmarks, about 15 minutes on a machine that does nothing else; writes docs/results
 	$(BIN)/python benchmarks/bench_ops.py --compile --out docs/results/bench/ops.json
 	$(BIN)/python benchmarks/bench_kernel.py --out docs/results/bench/kernel.json
 	$(BIN)/python benchmarks/bench_memory.py --out docs/results/bench/memory.json
+	$(BIN)/python benchmarks/bench_layers.py --out docs/results/bench/layers.json
 	$(BIN)/python benchmarks/bench_patch.py --threads 2 --out docs/results/bench/patch.json
 	$(BIN)/python benchmarks/bench_training_overhead.py --rounds 5 --epochs 30 --out docs/results/bench/training.json
 	$(BIN)/python benchmarks/make_tables.py

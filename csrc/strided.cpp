@@ -44,18 +44,20 @@ void run_batched(const Call& call, const Layout& outer, const Dim& run, int num_
   });
 }
 
-void run_transposed(const Call& call, Layout walk, const Dim& across, const Dim& run, int num_threads) {
+void run_transposed(const Call& call, Layout walk, const Across& across, const Dim& run, int num_threads) {
   int64_t indices = call.first_index | run.index;
   for (int d = 0; d < walk.ndim; ++d) indices |= walk.dim[d].index;
-  const TileShape shape = tile_shape(across, run, indices % 64 == 0);
+  const Dim rows{across.size(), 0, 0, 1};  // where in memory a row lies is the tile's matter
+  const TileShape shape = tile_shape(rows.size, run, indices % 64 == 0);
   const int first = walk.ndim;
-  walk.append(pieces(across, shape.rows));
+  walk.append(pieces(rows, shape.rows));
   walk.append(pieces(run, shape.columns));
   parallel(walk.count(), walk.num_elements, num_threads, [&](int64_t begin, int64_t end) {
     Tile tile(call, across, run, shape);
     Cursor c(walk, begin);
     for (int64_t i = begin; i < end; ++i, c.advance()) {
-      tile.apply(c, piece_size(across, shape.rows, c.at[first]), piece_size(run, shape.columns, c.at[first + 1]));
+      tile.apply(c, c.at[first] * shape.rows, piece_size(rows, shape.rows, c.at[first]),
+                 piece_size(run, shape.columns, c.at[first + 1]));
     }
     call.finish();
   });
@@ -66,26 +68,39 @@ void run_any(const Call& call, Layout walk, const Dim& run, int num_threads) {
   walk.append(pieces(run, 64));
   parallel(walk.count(), walk.num_elements, num_threads, [&](int64_t begin, int64_t end) {
     Input input(call, run.x);
-    Draws<64> draws;
+    Draws<64> draws(call.isa, call.stream);
     Cursor c(walk, begin);
     for (int64_t i = begin; i < end; ++i, c.advance()) {
       const int64_t n = piece_size(run, 64, c.at[walk.ndim - 1]);
       int64_t position[64];
       for (int64_t k = 0; k < n; ++k) position[k] = draws.add(call.index(c) + static_cast<uint64_t>(k * run.index), 1);
-      draws.draw(call.isa, call.stream);
-      uint64_t bits = 0;
-      for (int64_t k = 0; k < n; ++k) bits |= (bits_from(draws.bits(), position[k]) & 1) << k;
-      call.select(&bits, input.at(c.x, n), c.y, n);
+      const uint64_t* drawn = draws.draw();
+      uint64_t bits[2] = {};
+      for (int64_t k = 0; k < n; ++k) bits[0] |= (bits_from(drawn, position[k]) & 1) << k;
+      const Run one{input.at(c.x, n), call.out(c.y), 0, n};
+      call.write(bits, &one, 1);
     }
     call.finish();
   });
 }
 
-int find_steps_of_one(const Layout& layout) {
-  for (int d = 0; d < layout.ndim; ++d) {
-    if (layout.dim[d].index == 1) return d;
+// Takes the dimensions whose mask indices count through one range from 0 on.
+Across take_across(Layout& layout) {
+  Dim chain[kMaxDims];
+  int length = 0;
+  int64_t step = 1;
+  for (int d = 0; d < layout.ndim;) {
+    if (layout.dim[d].index != step) {
+      ++d;
+      continue;
+    }
+    step *= layout.dim[d].size;
+    chain[length++] = layout.remove(d);
+    d = 0;
   }
-  return -1;
+  Across across;
+  while (length > 0) across.dims.append(chain[--length]);
+  return across;
 }
 
 bool has_shared(const Layout& layout) {
@@ -102,10 +117,9 @@ void run_strided(const Call& call, Layout layout, int num_threads) {
   }
   if (run.index == 1 && run.size >= kLongRun && !has_shared(layout)) return run_long(call, layout, run, num_threads);
   if (run.index <= 1) return run_batched(call, layout, run, num_threads);
-  const int across = find_steps_of_one(layout);
-  if (across < 0) return run_any(call, layout, run, num_threads);
-  const Dim rows = layout.remove(across);
-  run_transposed(call, layout, rows, run, num_threads);
+  const Across across = take_across(layout);
+  if (across.dims.ndim == 0) return run_any(call, layout, run, num_threads);
+  run_transposed(call, layout, across, run, num_threads);
 }
 
 }  // namespace
