@@ -242,13 +242,14 @@ void runs(const uint64_t* bits, const Run* run, int64_t count, double scale, boo
 }
 
 template <class I, bool wide>
-void draw_bits(const Stream& stream, const uint64_t* words, int64_t num_words, uint64_t* bits) {
+Ahead draw_bits(const Stream& stream, const uint64_t* words, int64_t num_words, uint64_t* bits, Ahead ahead) {
   constexpr int blocks_per_word = wide ? 16 : 8;
   const auto limit = I::template limit<wide>(stream.threshold);
   uint32_t high = 0;
   Schedule s = make_schedule(stream, high);
   for (int64_t i = 0; i < num_words; i += I::kWords) {
     const int count = num_words - i < I::kWords ? static_cast<int>(num_words - i) : I::kWords;
+    ahead.fetch(count * ahead.bytes);  // 64 elements have so many cache lines of 64 bytes
     uint32_t block[I::kWords];
     bool same_high = true;
     for (int w = 0; w < I::kWords; ++w) {
@@ -269,11 +270,12 @@ void draw_bits(const Stream& stream, const uint64_t* words, int64_t num_words, u
       bits[i + w] = I::collapse(one[0]);
     }
   }
+  return ahead;
 }
 
 template <class I>
-void bits(const Stream& stream, const uint64_t* words, int64_t num_words, uint64_t* bits) {
-  (stream.wide ? draw_bits<I, true> : draw_bits<I, false>)(stream, words, num_words, bits);
+void bits(const Stream& stream, const uint64_t* words, int64_t num_words, uint64_t* bits, Ahead& ahead) {
+  ahead = (stream.wide ? draw_bits<I, true> : draw_bits<I, false>)(stream, words, num_words, bits, ahead);
 }
 
 template <class I>
@@ -284,6 +286,18 @@ void transpose(const uint64_t* bits, const int64_t* start, int64_t shift, int64_
   for (int64_t k = width; k < 64; ++k) square[k] = 0;
   I::transpose(square);
   for (int64_t r = 0; r < 64; ++r) out[r * stride] = square[r];
+}
+
+// A byte from each column, transposed, and the gaps closed; in lanes that a compiler turns into vectors.
+template <class I>
+void interleave(const uint64_t* bits, const int64_t* start, int64_t shift, int64_t width, uint64_t* out) {
+  uint64_t column[8] = {};
+  for (int64_t k = 0; k < width; ++k) column[k] = bits_from(bits, start[k] + shift);
+  for (int i = 0; i < 8; ++i) {
+    uint64_t bytes = 0;
+    for (int k = 0; k < 8; ++k) bytes |= (column[k] >> 8 * i & 0xFF) << 8 * k;
+    out[i] = close_gaps(transpose8(bytes), static_cast<int>(8 - width));
+  }
 }
 
 // Pack<T>::load_part and store_part for instruction sets without masked memory access: through a buffer.

@@ -10,7 +10,7 @@
 namespace thinout {
 namespace {
 
-constexpr int64_t kRun = 2048;  // elements of a run that are treated at a time
+constexpr int64_t kRun = 1024;  // elements of a run that are treated at a time
 
 struct Call {
   const Kernels& isa;
@@ -46,15 +46,14 @@ class Input {
  public:
   Input(const Call& call, int64_t stride) : call_(call), stride_(stride) {}
   bool in_place() const { return stride_ == 1 || !call_.x; }
-  const void* at(int64_t offset, int64_t n) {  // n <= kRun unless the stride is 1
-    const char* from = call_.in(offset);
+  const void* at(const void* from, int64_t n) {  // n <= kRun unless the stride is 1
     if (in_place() || n == 1) return from;
     if (call_.bytes() == 8)
-      gather<8>(from, n);
+      gather<8>(static_cast<const char*>(from), n);
     else if (call_.bytes() == 4)
-      gather<4>(from, n);
+      gather<4>(static_cast<const char*>(from), n);
     else
-      gather<2>(from, n);
+      gather<2>(static_cast<const char*>(from), n);
     return buffer_;
   }
 
@@ -74,21 +73,23 @@ class RunList {
  public:
   RunList(const Call& call, int64_t x_stride) : call_(call), input_(call, x_stride) {}
 
-  bool full() const { return count_ == capacity; }
-  void add(int64_t x, int64_t y, int64_t bit, int64_t n) {
-    x_[count_] = x;  // read where the input has to be copied together
-    runs_[count_++] = {call_.in(x), call_.out(y), bit, n};
+  bool fits(int64_t n) const { return count_ + n <= capacity; }
+  void clear() { count_ = 0; }
+  void add(int64_t x, int64_t y, int64_t bit, int64_t n) { runs_[count_++] = {call_.in(x), call_.out(y), bit, n}; }
+
+  // All of them, for a prefetch; nothing where the input has to be copied together.
+  Ahead ahead() const {
+    if (!input_.in_place()) return {};
+    return {runs_, runs_ + count_, call_.bytes(), call_.x != call_.y && !call_.bypass_cache};
   }
-  void write(const uint64_t* bits) {
-    if (input_.in_place()) {
-      call_.write(bits, runs_, count_);
-    } else {
-      for (int64_t i = 0; i < count_; ++i) {
-        runs_[i].x = input_.at(x_[i], runs_[i].n);
-        call_.write(bits, runs_ + i, 1);
-      }
+
+  void write(const uint64_t* bits) { write(bits, 0, count_); }
+  void write(const uint64_t* bits, int64_t begin, int64_t end) {
+    if (input_.in_place()) return call_.write(bits, runs_ + begin, end - begin);
+    for (int64_t i = begin; i < end; ++i) {
+      runs_[i].x = input_.at(runs_[i].x, runs_[i].n);
+      call_.write(bits, runs_ + i, 1);
     }
-    count_ = 0;
   }
 
  private:
@@ -96,42 +97,42 @@ class RunList {
   Input input_;
   int64_t count_ = 0;
   Run runs_[capacity];
-  int64_t x_[capacity];
 };
 
 // Runs whose mask index goes up by 1, or stays the same. Collected, so that the decisions of many short runs, and of
 // runs that share them, are drawn together.
 class RunBatch {
  public:
+  static constexpr int kRows = 128;
+
   RunBatch(const Call& call, const Dim& run)
       : call_(call), shared_(run.index == 0), draws_(call.isa, call.stream), runs_(call, run.x) {
     std::memset(all_, 0xFF, sizeof all_);
   }
-  void add(const Cursor& c, int64_t n) {
-    const int64_t decisions = shared_ ? 1 : n;
-    if (shared_ ? count_ == kRows : runs_.full() || !draws_.fits(decisions)) flush();
-    const int64_t bit = draws_.add(call_.index(c), decisions);
-    if (shared_)
-      rows_[count_++] = {c.x, c.y, n, bit};
-    else
-      runs_.add(c.x, c.y, bit, n);
+  // Runs of n elements with one decision each.
+  void add_shared(const Cursor& c, int64_t n) {
+    if (count_ == kRows) flush();
+    rows_[count_++] = {c.x, c.y, n, draws_.add(call_.index(c), 1)};
+  }
+  // `repeats` runs of n elements, whose indices follow each other, at the steps of `next` in memory.
+  void add(const Cursor& c, int64_t n, const Dim& next, int64_t repeats) {
+    if (!runs_.fits(repeats) || !draws_.fits(n * repeats)) flush();
+    const int64_t bit = draws_.add(call_.index(c), n * repeats);
+    for (int64_t i = 0; i < repeats; ++i) runs_.add(c.x + i * next.x, c.y + i * next.y, bit + i * n, n);
   }
   void flush() {
+    if (!shared_) draws_.fetch(runs_.ahead());
     const uint64_t* bits = draws_.draw();
-    if (shared_) {
-      for (int i = 0; i < count_; ++i) keep_or_clear(rows_[i], bits);
-      runs_.write(all_);
-      count_ = 0;
-    } else {
-      runs_.write(bits);
-    }
+    for (int i = 0; i < count_; ++i) keep_or_clear(rows_[i], bits);
+    count_ = 0;
+    runs_.write(shared_ ? all_ : bits);
+    runs_.clear();
   }
 
  private:
   struct Row {
     int64_t x, y, n, bit;
   };
-  static constexpr int kRows = 128;
 
   void keep_or_clear(const Row& row, const uint64_t* bits) {
     if (bits_from(bits, row.bit) & 1)
@@ -142,7 +143,7 @@ class RunBatch {
 
   const Call& call_;
   const bool shared_;
-  Draws<kRows> draws_;
+  Draws<kRows, kRows> draws_;
   RunList<kRows> runs_;
   int count_ = 0;
   Row rows_[kRows];

@@ -22,23 +22,47 @@ void run_long(const Call& call, Layout walk, const Dim& run, int num_threads) {
     Cursor c(walk, begin);
     for (int64_t i = begin; i < end; ++i, c.advance()) {
       const int64_t n = piece_size(run, kRun, c.at[walk.ndim - 1]);
-      call.isa.flat[call.type](call.stream, input.at(c.x, n), call.out(c.y), n, call.index(c), call.bypass_cache);
+      call.isa.flat[call.type](call.stream, input.at(call.in(c.x), n), call.out(c.y), n, call.index(c), call.bypass_cache);
     }
   });
 }
 
+// The dimension whose steps lead from the mask index of a run's last element to that of another run's first.
+int find_next(const Layout& layout, const Dim& run) {
+  for (int d = 0; d < layout.ndim; ++d) {
+    if (run.index == 1 && layout.dim[d].index == run.size) return d;
+  }
+  return -1;
+}
+
 // Runs with a mask index in steps of 1 or 0. Dimensions that share the mask are walked innermost, so that decisions are
-// drawn once for all of them; where one decision holds for a run anyway, memory order is better.
-void run_batched(const Call& call, const Layout& outer, const Dim& run, int num_threads) {
+// drawn once for all of them; where one decision holds for a run anyway, memory order is better. Runs whose indices
+// follow each other are drawn as one range.
+void run_batched(const Call& call, Layout outer, const Dim& run, int num_threads) {
+  const int next = find_next(outer, run);
+  const Dim repeat = next < 0 ? Dim{1, 0, 0, 0} : outer.dim[next];
+  const int64_t repeats = run.size < kRun ? at_most(kRun / run.size, RunBatch::kRows) : 1;  // a block
+  if (next >= 0) outer.dim[next] = pieces(repeat, repeats);
   Layout walk, shared;
-  for (int d = 0; d < outer.ndim; ++d) (outer.dim[d].index || !run.index ? walk : shared).append(outer.dim[d]);
+  int block = -1;
+  for (int d = 0; d < outer.ndim; ++d) {
+    const bool own = outer.dim[d].index || !run.index;
+    if (d == next) block = walk.ndim;
+    (own ? walk : shared).append(outer.dim[d]);
+  }
   const int piece = walk.ndim;
   walk.append(pieces(run, kRun));
   for (int d = 0; d < shared.ndim; ++d) walk.append(shared.dim[d]);
   parallel(walk.count(), outer.num_elements, num_threads, [&](int64_t begin, int64_t end) {
     RunBatch batch(call, run);
     Cursor c(walk, begin);
-    for (int64_t i = begin; i < end; ++i, c.advance()) batch.add(c, piece_size(run, kRun, c.at[piece]));
+    for (int64_t i = begin; i < end; ++i, c.advance()) {
+      const int64_t n = piece_size(run, kRun, c.at[piece]);
+      if (run.index == 0)
+        batch.add_shared(c, n);
+      else
+        batch.add(c, n, repeat, block < 0 ? 1 : piece_size(repeat, repeats, c.at[block]));
+    }
     batch.flush();
     call.finish();
   });
@@ -48,7 +72,7 @@ void run_transposed(const Call& call, Layout walk, const Across& across, const D
   int64_t indices = call.first_index | run.index;
   for (int d = 0; d < walk.ndim; ++d) indices |= walk.dim[d].index;
   const Dim rows{across.size(), 0, 0, 1};  // where in memory a row lies is the tile's matter
-  const TileShape shape = tile_shape(rows.size, run, indices % 64 == 0);
+  const TileShape shape = tile_shape(rows.size, run, indices % 64 == 0, call.bytes());
   const int first = walk.ndim;
   walk.append(pieces(rows, shape.rows));
   walk.append(pieces(run, shape.columns));
@@ -68,7 +92,7 @@ void run_any(const Call& call, Layout walk, const Dim& run, int num_threads) {
   walk.append(pieces(run, 64));
   parallel(walk.count(), walk.num_elements, num_threads, [&](int64_t begin, int64_t end) {
     Input input(call, run.x);
-    Draws<64> draws(call.isa, call.stream);
+    Draws<64, 64> draws(call.isa, call.stream);
     Cursor c(walk, begin);
     for (int64_t i = begin; i < end; ++i, c.advance()) {
       const int64_t n = piece_size(run, 64, c.at[walk.ndim - 1]);
@@ -77,7 +101,7 @@ void run_any(const Call& call, Layout walk, const Dim& run, int num_threads) {
       const uint64_t* drawn = draws.draw();
       uint64_t bits[2] = {};
       for (int64_t k = 0; k < n; ++k) bits[0] |= (bits_from(drawn, position[k]) & 1) << k;
-      const Run one{input.at(c.x, n), call.out(c.y), 0, n};
+      const Run one{input.at(call.in(c.x), n), call.out(c.y), 0, n};
       call.write(bits, &one, 1);
     }
     call.finish();

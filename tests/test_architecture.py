@@ -37,6 +37,7 @@ LAB_LEVELS = {
     "statistics": 0,
     "rows": 0,
     "constraints": 0,
+    "tasks": 1,
     "case": 1,
     "cases": 2,
     "training": 3,
@@ -44,6 +45,7 @@ LAB_LEVELS = {
     "study": 4,
     "analysis": 4,
     "bench": 4,
+    "claims": 5,
     "report": 5,
 }
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -27,7 +27,7 @@ def test_uniform_predictions_cost_log_c(num_classes: int) -> None:
 def test_perfect_predictions_cost_nothing() -> None:
     labels = torch.tensor([0, 2, 1])
     metrics = classification_metrics(1000.0 * nn.functional.one_hot(labels, 3), labels)
-    assert metrics == {"nll": 0.0, "error": 0.0, "ece": 0.0}
+    assert metrics == {"nll": 0.0, "error": 0.0, "ece": 0.0, "balanced_error": 0.0}
 
 
 def test_error_is_the_share_of_wrong_labels() -> None:
