@@ -14,25 +14,34 @@ struct Run {
   int64_t bit, n;
 };
 
-// Memory that will be wanted soon: asked for while decisions are drawn, which leaves the memory idle.
-struct Ahead {
-  const Run *run, *end;
-  int64_t bytes;  // of an element
-  bool output;    // whether y is wanted as well
-  int64_t at = 0;
+// Mask indices from 64 * word on, 64 * count of them.
+struct Range {
+  uint64_t word;
+  int64_t count;
+};
 
-  THINOUT_INLINE void fetch(int64_t lines) {
-    while (lines > 0 && run != end) {
-      const int64_t size = run->n * bytes;
-      for (; lines > 0 && at < size; at += 64, --lines) {
-        __builtin_prefetch(static_cast<const char*>(run->x) + at, 0, 2);
-        if (output) __builtin_prefetch(static_cast<const char*>(run->y) + at, 1, 2);
-      }
-      if (at < size) return;
-      at = 0;
-      ++run;
-    }
-  }
+// Decisions that are being drawn: range after range into consecutive words of bits.
+struct Drawing {
+  const Stream* stream = nullptr;
+  const Range* range = nullptr;
+  uint64_t* bits = nullptr;
+  int64_t left = 0;  // words
+  int64_t at = 0;    // words of the range that are done
+  uint64_t high = ~uint64_t{0};
+  Schedule schedule{};  // of blocks whose number has `high` in its upper half
+};
+
+// Runs to be written. Memory is idle while decisions are drawn, and arithmetic while memory is waited for, so the two
+// are done in turns: while these runs are written, the decisions of the next ones are drawn.
+struct Writing {
+  const uint64_t* bits;  // one word after the last decision is read too
+  const Run* runs;
+  int64_t count;
+  int64_t listed;  // so many runs lie from `runs` on; those `ahead` are fetched into the cache
+  int64_t ahead;
+  double scale;
+  bool bypass_cache;
+  Drawing& next;
 };
 
 // One instruction set's loops. All of them are single-threaded; `first` is the mask index of element 0.
@@ -40,10 +49,10 @@ struct Kernels {
   const char* name;
   // y = keep ? x * scale : 0; `bypass_cache`: store around the caches where y's alignment allows it.
   void (*flat[kNumTypes])(const Stream&, const void* x, void* y, int64_t n, uint64_t first, bool bypass_cache);
-  // The same with the decisions given, for many runs; one word after the last decision is read too.
-  void (*runs[kNumTypes])(const uint64_t* bits, const Run* runs, int64_t count, double scale, bool bypass_cache);
-  // bits[w] = the decisions of the 64 elements from mask index 64 * words[w] on; meanwhile memory is fetched.
-  void (*bits)(const Stream&, const uint64_t* words, int64_t num_words, uint64_t* bits, Ahead& ahead);
+  // The same with the decisions given.
+  void (*runs[kNumTypes])(const Writing&);
+  // Draws all that is left.
+  void (*bits)(Drawing&);
   // Column k < width <= 64 has its 64 decisions from bit start[k] + shift on; out[r * stride] = those of row r < 64.
   void (*transpose)(const uint64_t* bits, const int64_t* start, int64_t shift, int64_t width, uint64_t* out,
                     int64_t stride);

@@ -216,66 +216,99 @@ void flat(const Stream& stream, const void* x, void* y, int64_t n, uint64_t firs
   I::fence();
 }
 
-template <class I, class A>
-THINOUT_INLINE void select_run(const uint64_t* bits, int64_t bit, int64_t n, const A& apply) {
-  typename I::Keep keep;
-  int64_t i = 0;
-  for (; i + kWordElements <= n; i += kWordElements) {
-    I::expand(bits_from(bits, bit + i), keep);
-    apply.word(keep, i);
-  }
-  if (i == n) return;
-  I::expand(bits_from(bits, bit + i), keep);
-  apply.part(keep, 0, i, static_cast<int>(n - i));
-}
+// Words that are drawn at once between two writes: few enough that the memory asked for meanwhile is not overrun, and
+// enough that it costs little to begin.
+template <class I>
+constexpr int kTurn = 4 * I::kWords;
 
-template <class I, class T>
-void runs(const uint64_t* bits, const Run* run, int64_t count, double scale, bool bypass_cache) {
-  const Select<I, T, false> through{static_cast<decltype(through.scale)>(scale)};
-  const Select<I, T, true> around{through.scale};
-  for (const Run* end = run + count; run != end; ++run) {
-    if (bypass_cache && aligned(run->y, 0))
-      select_run<I>(bits, run->bit, run->n, make_select(around, run->x, run->y));
-    else
-      select_run<I>(bits, run->bit, run->n, make_select(through, run->x, run->y));
+// Takes the next words: their blocks; false where the upper halves of these are not all those of the schedule.
+template <int blocks_per_word, int W>
+THINOUT_INLINE bool take(Drawing& d, int count, uint32_t (&block)[W], uint64_t (&high)[W]) {
+  bool same = true;
+  for (int w = 0; w < count; ++w) {
+    const uint64_t full = (d.range->word + static_cast<uint64_t>(d.at)) * blocks_per_word;
+    block[w] = static_cast<uint32_t>(full);
+    high[w] = full >> 32;
+    same &= high[w] == d.high;
+    if (++d.at < d.range->count) continue;
+    d.at = 0;
+    ++d.range;
   }
+  return same;
 }
 
 template <class I, bool wide>
-Ahead draw_bits(const Stream& stream, const uint64_t* words, int64_t num_words, uint64_t* bits, Ahead ahead) {
+__attribute__((noinline)) void draw_some(Drawing& d, int64_t num_words) {
   constexpr int blocks_per_word = wide ? 16 : 8;
-  const auto limit = I::template limit<wide>(stream.threshold);
-  uint32_t high = 0;
-  Schedule s = make_schedule(stream, high);
-  for (int64_t i = 0; i < num_words; i += I::kWords) {
-    const int count = num_words - i < I::kWords ? static_cast<int>(num_words - i) : I::kWords;
-    ahead.fetch(count * ahead.bytes);  // 64 elements have so many cache lines of 64 bytes
-    uint32_t block[I::kWords];
-    bool same_high = true;
-    for (int w = 0; w < I::kWords; ++w) {
-      const uint64_t full = words[i + (w < count ? w : 0)] * blocks_per_word;
-      block[w] = static_cast<uint32_t>(full);
-      same_high &= full >> 32 == high;
+  const auto limit = I::template limit<wide>(d.stream->threshold);
+  const int64_t total = num_words < d.left ? num_words : d.left;
+  for (int64_t i = 0; i < total; i += I::kWords) {
+    const int count = total - i < I::kWords ? static_cast<int>(total - i) : I::kWords;
+    uint32_t block[I::kWords] = {};
+    uint64_t high[I::kWords];
+    if (take<blocks_per_word>(d, count, block, high)) {
+      typename I::Keep keep[I::kWords];
+      draw<I, wide, I::kWords>(d.schedule, limit, block, keep);
+      for (int w = 0; w < count; ++w) d.bits[w] = I::collapse(keep[w]);
+    } else {
+      for (int w = 0; w < count; ++w) {
+        if (high[w] != d.high) d.schedule = make_schedule(*d.stream, static_cast<uint32_t>(high[w]));
+        d.high = high[w];
+        typename I::Keep keep[1];
+        draw<I, wide, 1>(d.schedule, limit, {block[w]}, keep);
+        d.bits[w] = I::collapse(keep[0]);
+      }
     }
-    typename I::Keep keep[I::kWords], one[1];
-    if (same_high) {
-      draw<I, wide, I::kWords>(s, limit, block, keep);
-      for (int w = 0; w < count; ++w) bits[i + w] = I::collapse(keep[w]);
-      continue;
-    }
-    for (int w = 0; w < count; ++w) {
-      high = static_cast<uint32_t>(words[i + w] * blocks_per_word >> 32);
-      s = make_schedule(stream, high);
-      draw<I, wide, 1>(s, limit, {block[w]}, one);
-      bits[i + w] = I::collapse(one[0]);
-    }
+    d.bits += count;
   }
-  return ahead;
+  d.left -= total;
 }
 
 template <class I>
-void bits(const Stream& stream, const uint64_t* words, int64_t num_words, uint64_t* bits, Ahead& ahead) {
-  ahead = (stream.wide ? draw_bits<I, true> : draw_bits<I, false>)(stream, words, num_words, bits, ahead);
+void bits(Drawing& d) {
+  if (d.left) (d.stream->wide ? draw_some<I, true> : draw_some<I, false>)(d, d.left);
+}
+
+// One run; between its words, the decisions of the next runs are drawn and their memory is fetched.
+template <class I, class T, class A, class Meanwhile>
+THINOUT_INLINE void select_run(const uint64_t* bits, const Run& run, const A& apply, const Meanwhile& meanwhile) {
+  typename I::Keep keep;
+  int64_t i = 0;
+  for (; i + kWordElements <= run.n; i += kWordElements) {
+    I::expand(bits_from(bits, run.bit + i), keep);
+    apply.word(keep, i);
+    meanwhile(i);
+  }
+  if (i == run.n) return;
+  I::expand(bits_from(bits, run.bit + i), keep);
+  apply.part(keep, 0, i, static_cast<int>(run.n - i));
+  meanwhile(i);
+}
+
+template <class I, class T>
+void runs(const Writing& w) {
+  const Select<I, T, false> through{static_cast<decltype(through.scale)>(w.scale)};
+  const Select<I, T, true> around{through.scale};
+  const auto some = w.next.left && w.next.stream->wide ? draw_some<I, true> : draw_some<I, false>;
+  int credit = 0;  // words written that no words were drawn for
+  for (int64_t r = 0; r < w.count; ++r) {
+    const Run &run = w.runs[r], &soon = w.runs[r + w.ahead < w.listed ? r + w.ahead : r];
+    const auto meanwhile = [&](int64_t i) {
+      if (w.ahead) {
+        for (int64_t b = 0; b < kWordElements * int64_t{sizeof(T)}; b += 64) {
+          if (run.x) __builtin_prefetch(static_cast<const T*>(soon.x) + i + b / int64_t{sizeof(T)}, 0, 3);
+          if (!w.bypass_cache) __builtin_prefetch(static_cast<T*>(soon.y) + i + b / int64_t{sizeof(T)}, 1, 3);
+        }
+      }
+      if (++credit < kTurn<I> || !w.next.left) return;
+      credit = 0;
+      some(w.next, kTurn<I>);
+    };
+    if (w.bypass_cache && aligned(run.y, 0))
+      select_run<I, T>(w.bits, run, make_select(around, run.x, run.y), meanwhile);
+    else
+      select_run<I, T>(w.bits, run, make_select(through, run.x, run.y), meanwhile);
+  }
 }
 
 template <class I>

@@ -25,8 +25,9 @@ struct Call {
   uint64_t index(const Cursor& c) const { return static_cast<uint64_t>(first_index + c.index); }
   const char* in(int64_t offset) const { return x ? x + offset * bytes() : nullptr; }
   char* out(int64_t offset) const { return y + offset * bytes(); }
-  void write(const uint64_t* bits, const Run* runs, int64_t count) const {
-    isa.runs[type](bits, runs, count, stream.scale, bypass_cache);
+  void write(const uint64_t* bits, const Run* runs, int64_t count, int64_t listed, int64_t ahead,
+             Drawing& next) const {
+    isa.runs[type]({bits, runs, count, listed, ahead, stream.scale, bypass_cache, next});
   }
   void finish() const {  // of each thread
     if (bypass_cache) isa.fence();
@@ -77,22 +78,22 @@ class RunList {
   void clear() { count_ = 0; }
   void add(int64_t x, int64_t y, int64_t bit, int64_t n) { runs_[count_++] = {call_.in(x), call_.out(y), bit, n}; }
 
-  // All of them, for a prefetch; nothing where the input has to be copied together.
-  Ahead ahead() const {
-    if (!input_.in_place()) return {};
-    return {runs_, runs_ + count_, call_.bytes(), call_.x != call_.y && !call_.bypass_cache};
-  }
-
-  void write(const uint64_t* bits) { write(bits, 0, count_); }
-  void write(const uint64_t* bits, int64_t begin, int64_t end) {
-    if (input_.in_place()) return call_.write(bits, runs_ + begin, end - begin);
+  void write(const uint64_t* bits, Drawing& next) { write(bits, 0, count_, next); }
+  void write(const uint64_t* bits, int64_t begin, int64_t end, Drawing& next) {
+    if (begin == end) return;
+    if (input_.in_place()) {
+      const int64_t ahead = runs_[begin].n < kAhead ? kAhead / runs_[begin].n : 1;
+      return call_.write(bits, runs_ + begin, end - begin, count_ - begin, count_ == 1 ? 0 : ahead, next);
+    }
     for (int64_t i = begin; i < end; ++i) {
       runs_[i].x = input_.at(runs_[i].x, runs_[i].n);
-      call_.write(bits, runs_ + i, 1);
+      call_.write(bits, runs_ + i, 1, 1, 0, next);
     }
   }
 
  private:
+  static constexpr int64_t kAhead = 512;  // elements
+
   const Call& call_;
   Input input_;
   int64_t count_ = 0;
@@ -100,53 +101,65 @@ class RunList {
 };
 
 // Runs whose mask index goes up by 1, or stays the same. Collected, so that the decisions of many short runs, and of
-// runs that share them, are drawn together.
+// runs that share them, are drawn together, while the runs collected before are written.
 class RunBatch {
  public:
   static constexpr int kRows = 128;
 
-  RunBatch(const Call& call, const Dim& run)
-      : call_(call), shared_(run.index == 0), draws_(call.isa, call.stream), runs_(call, run.x) {
+  RunBatch(const Call& call, const Dim& run) : call_(call), half_{{call, run}, {call, run}} {
     std::memset(all_, 0xFF, sizeof all_);
   }
   // Runs of n elements with one decision each.
   void add_shared(const Cursor& c, int64_t n) {
-    if (count_ == kRows) flush();
-    rows_[count_++] = {c.x, c.y, n, draws_.add(call_.index(c), 1)};
+    if (half_[filling_].rows == kRows) turn();
+    Half& h = half_[filling_];
+    h.row[h.rows++] = {c.x, c.y, n, h.draws.add(call_.index(c), 1)};
   }
   // `repeats` runs of n elements, whose indices follow each other, at the steps of `next` in memory.
   void add(const Cursor& c, int64_t n, const Dim& next, int64_t repeats) {
-    if (!runs_.fits(repeats) || !draws_.fits(n * repeats)) flush();
-    const int64_t bit = draws_.add(call_.index(c), n * repeats);
-    for (int64_t i = 0; i < repeats; ++i) runs_.add(c.x + i * next.x, c.y + i * next.y, bit + i * n, n);
+    if (!half_[filling_].runs.fits(repeats) || !half_[filling_].draws.fits(n * repeats)) turn();
+    Half& h = half_[filling_];
+    const int64_t bit = h.draws.add(call_.index(c), n * repeats);
+    for (int64_t i = 0; i < repeats; ++i) h.runs.add(c.x + i * next.x, c.y + i * next.y, bit + i * n, n);
   }
-  void flush() {
-    if (!shared_) draws_.fetch(runs_.ahead());
-    const uint64_t* bits = draws_.draw();
-    for (int i = 0; i < count_; ++i) keep_or_clear(rows_[i], bits);
-    count_ = 0;
-    runs_.write(shared_ ? all_ : bits);
-    runs_.clear();
+  void finish() {
+    turn();
+    turn();
+    call_.finish();
   }
 
  private:
   struct Row {
     int64_t x, y, n, bit;
   };
+  struct Half {
+    Half(const Call& call, const Dim& run) : runs(call, run.x) {}
+    Draws<kRows, kRows> draws;
+    RunList<kRows> runs;
+    int rows = 0;  // with one decision each
+    Row row[kRows];
+  };
 
-  void keep_or_clear(const Row& row, const uint64_t* bits) {
-    if (bits_from(bits, row.bit) & 1)
-      runs_.add(row.x, row.y, 0, row.n);
+  void turn() {
+    Half &next = half_[filling_], &ready = half_[1 - filling_];
+    Drawing drawing = next.draws.start(call_.stream);
+    for (int i = 0; i < ready.rows; ++i) keep_or_clear(ready, ready.row[i]);
+    ready.runs.write(ready.rows ? all_ : ready.draws.bits(), drawing);
+    ready.runs.clear();
+    ready.rows = 0;
+    call_.isa.bits(drawing);
+    filling_ = 1 - filling_;
+  }
+  void keep_or_clear(Half& h, const Row& row) {
+    if (bits_from(h.draws.bits(), row.bit) & 1)
+      h.runs.add(row.x, row.y, 0, row.n);
     else
       std::memset(call_.out(row.y), 0, static_cast<size_t>(row.n * call_.bytes()));
   }
 
   const Call& call_;
-  const bool shared_;
-  Draws<kRows, kRows> draws_;
-  RunList<kRows> runs_;
-  int count_ = 0;
-  Row rows_[kRows];
+  int filling_ = 0;
+  Half half_[2];
   uint64_t all_[kRun / 64 + 1];
 };
 

@@ -63,8 +63,7 @@ void run_batched(const Call& call, Layout outer, const Dim& run, int num_threads
       else
         batch.add(c, n, repeat, block < 0 ? 1 : piece_size(repeat, repeats, c.at[block]));
     }
-    batch.flush();
-    call.finish();
+    batch.finish();
   });
 }
 
@@ -72,18 +71,18 @@ void run_transposed(const Call& call, Layout walk, const Across& across, const D
   int64_t indices = call.first_index | run.index;
   for (int d = 0; d < walk.ndim; ++d) indices |= walk.dim[d].index;
   const Dim rows{across.size(), 0, 0, 1};  // where in memory a row lies is the tile's matter
-  const TileShape shape = tile_shape(rows.size, run, indices % 64 == 0, call.bytes());
+  const TileShape shape = tile_shape(rows.size, run, indices % 64 == 0);
   const int first = walk.ndim;
   walk.append(pieces(rows, shape.rows));
   walk.append(pieces(run, shape.columns));
   parallel(walk.count(), walk.num_elements, num_threads, [&](int64_t begin, int64_t end) {
-    Tile tile(call, across, run, shape);
+    Tiles tiles(call, across, run, shape);
     Cursor c(walk, begin);
     for (int64_t i = begin; i < end; ++i, c.advance()) {
-      tile.apply(c, c.at[first] * shape.rows, piece_size(rows, shape.rows, c.at[first]),
-                 piece_size(run, shape.columns, c.at[first + 1]));
+      tiles.add(c, c.at[first] * shape.rows, piece_size(rows, shape.rows, c.at[first]),
+                piece_size(run, shape.columns, c.at[first + 1]));
     }
-    call.finish();
+    tiles.finish();
   });
 }
 
@@ -92,17 +91,18 @@ void run_any(const Call& call, Layout walk, const Dim& run, int num_threads) {
   walk.append(pieces(run, 64));
   parallel(walk.count(), walk.num_elements, num_threads, [&](int64_t begin, int64_t end) {
     Input input(call, run.x);
-    Draws<64, 64> draws(call.isa, call.stream);
+    Draws<64, 64> draws;
     Cursor c(walk, begin);
     for (int64_t i = begin; i < end; ++i, c.advance()) {
       const int64_t n = piece_size(run, 64, c.at[walk.ndim - 1]);
       int64_t position[64];
       for (int64_t k = 0; k < n; ++k) position[k] = draws.add(call.index(c) + static_cast<uint64_t>(k * run.index), 1);
-      const uint64_t* drawn = draws.draw();
+      Drawing drawing = draws.start(call.stream);
+      call.isa.bits(drawing);
       uint64_t bits[2] = {};
-      for (int64_t k = 0; k < n; ++k) bits[0] |= (bits_from(drawn, position[k]) & 1) << k;
+      for (int64_t k = 0; k < n; ++k) bits[0] |= (bits_from(draws.bits(), position[k]) & 1) << k;
       const Run one{input.at(call.in(c.x), n), call.out(c.y), 0, n};
-      call.write(bits, &one, 1);
+      call.write(bits, &one, 1, 1, 0, drawing);
     }
     call.finish();
   });

@@ -18,8 +18,7 @@ struct TileShape {
   bool one_range;         // a column's indices follow those of the column before: all are drawn as one range
 };
 
-constexpr int64_t kTileElements = 128 * 1024, kTileBytes = 256 * 1024;  // of the input; a tile stays in the L2 cache
-constexpr int64_t kMaxRows = 1024, kMaxColumns = 1024;
+constexpr int64_t kTileElements = 64 * 1024, kMaxRows = 1024, kMaxColumns = 512;
 constexpr int64_t kNarrow = 8;  // columns that are interleaved, if memory is dense
 
 inline int64_t at_most(int64_t n, int64_t limit) { return n < limit ? n : limit; }
@@ -28,104 +27,130 @@ inline int64_t whole_words(int64_t n) { return n < 64 ? 64 : n / 64 * 64; }
 
 // Wide tiles use memory best, since a row is contiguous; where columns do not start at whole words of 64 decisions,
 // tall ones waste fewer of the decisions at their ends.
-inline TileShape tile_shape(int64_t rows, const Dim& run, bool aligned, int64_t bytes) {
-  const int64_t elements = at_most(kTileBytes / bytes, kTileElements);
+inline TileShape tile_shape(int64_t rows, const Dim& run, bool aligned) {
   if (!aligned && rows <= kMaxRows && run.index == rows) {
-    return {rows, at_most(run.size, at_most(whole_words(elements / rows), kMaxColumns)), true};
+    return {rows, at_most(run.size, at_most(whole_words(kTileElements / rows), kMaxColumns)), true};
   }
   const int64_t columns = at_most(run.size, aligned ? kMaxColumns : 256);
-  return {at_most(whole_words(elements / round_up64(columns)), kMaxRows), columns, false};
+  return {at_most(whole_words(kTileElements / round_up64(columns)), kMaxRows), columns, false};
 }
 
-class Tile {
+// Tiles, one after the other: while one is written, the decisions of the next are drawn.
+class Tiles {
  public:
-  Tile(const Call& call, const Across& across, const Dim& run, const TileShape& shape)
+  Tiles(const Call& call, const Across& across, const Dim& run, const TileShape& shape)
       : call_(call),
         across_(across),
         run_(run),
         one_range_(shape.one_range),
         dense_(is_dense(shape.columns)),
-        draws_(call.isa, call.stream),
         runs_(call, run.x) {}
 
   // `c` is at the tile's first column and, in mask indices alone, at its first row.
-  void apply(const Cursor& c, int64_t first_row, int64_t rows, int64_t columns) {
-    const int64_t stride = words_for(columns);
-    list_rows(c, first_row, rows, columns, stride);
-    draws_.fetch(runs_.ahead());
-    const uint64_t* bits = draw(call_.index(c), rows, columns);
-    if (dense_) runs_.clear();
-    if (dense_ && columns <= kNarrow) return interleave(bits, c, first_row, rows, columns);
-    for (int64_t r = 0; r < rows; r += 64) {
-      const int64_t height = at_most(rows - r, 64);
-      for (int64_t k = 0; k < columns; k += 64) {
-        call_.isa.transpose(bits, start_ + k, r, at_most(columns - k, 64), square_ + k / 64, stride);
-      }
-      if (dense_)
-        write_dense(c, first_row + r, height, columns);
-      else
-        runs_.write(square_, r, r + height);
-    }
-    runs_.clear();
+  void add(const Cursor& c, int64_t first_row, int64_t rows, int64_t columns) {
+    Tile& tile = tile_[next_];
+    tile = {c.x, c.y, first_row, rows, columns};
+    plan(call_.index(c), rows, columns);
+    turn();
+  }
+  void finish() {
+    turn();
+    call_.finish();
   }
 
  private:
+  struct Tile {
+    int64_t x, y, first_row, rows = 0, columns;  // x and y: the place of the first column in row 0
+  };
+
   // Whether the rows follow each other in memory without gaps (channels last), and make one long run.
   bool is_dense(int64_t columns) const {
     const Dim& rows = across_.dims.dim[0];
     return across_.dims.ndim == 1 && run_.x == 1 && columns == run_.size && rows.x == columns && rows.y == columns;
   }
 
-  void list_rows(const Cursor& c, int64_t first_row, int64_t rows, int64_t columns, int64_t stride) {
-    Cursor row(across_.dims, first_row);
-    if (dense_) return runs_.add(c.x + row.x, c.y + row.y, 0, rows * columns);
-    for (int64_t r = 0; r < rows; ++r, row.advance()) {
-      runs_.add(c.x + row.x, c.y + row.y, r % 64 * stride * 64, columns);
-    }
-  }
-
-  const uint64_t* draw(uint64_t first, int64_t rows, int64_t columns) {
+  void plan(uint64_t first, int64_t rows, int64_t columns) {
+    int64_t* start = start_[next_];
     if (one_range_) {
-      const int64_t start = draws_.add(first, rows * columns);
-      for (int64_t k = 0; k < columns; ++k) start_[k] = start + k * rows;
+      start[0] = draws_[next_].add(first, rows * columns);
+      for (int64_t k = 1; k < columns; ++k) start[k] = start[0] + k * rows;
     } else {
-      for (int64_t k = 0; k < columns; ++k) start_[k] = draws_.add(first + static_cast<uint64_t>(k * run_.index), rows);
+      for (int64_t k = 0; k < columns; ++k) {
+        start[k] = draws_[next_].add(first + static_cast<uint64_t>(k * run_.index), rows);
+      }
     }
-    return draws_.draw();
   }
 
-  void write_dense(const Cursor& c, int64_t row, int64_t rows, int64_t columns) {
-    if (columns % 64 == 0) return write_one(square_, c, row, rows, columns);
+  // Writes the tile that is ready, draws the one that was added.
+  void turn() {
+    Drawing drawing = draws_[next_].start(call_.stream);
+    next_ = 1 - next_;
+    Tile& tile = tile_[next_];
+    if (tile.rows > 0) write(tile, drawing);
+    tile.rows = 0;
+    call_.isa.bits(drawing);
+  }
+
+  void write(const Tile& tile, Drawing& drawing) {
+    if (dense_ && tile.columns <= kNarrow) return interleave(tile, drawing);
+    const int64_t stride = words_for(tile.columns);
+    if (!dense_) list_rows(tile, stride);
+    for (int64_t r = 0; r < tile.rows; r += 64) {
+      const int64_t height = at_most(tile.rows - r, 64);
+      for (int64_t k = 0; k < tile.columns; k += 64) {
+        call_.isa.transpose(draws_[next_].bits(), start_[next_] + k, r, at_most(tile.columns - k, 64), square_ + k / 64,
+                            stride);
+      }
+      if (dense_)
+        write_dense(tile, r, height, drawing);
+      else
+        runs_.write(square_, r, r + height, drawing);
+    }
+    runs_.clear();
+  }
+
+  void list_rows(const Tile& tile, int64_t stride) {
+    Cursor row(across_.dims, tile.first_row);
+    for (int64_t r = 0; r < tile.rows; ++r, row.advance()) {
+      runs_.add(tile.x + row.x, tile.y + row.y, r % 64 * stride * 64, tile.columns);
+    }
+  }
+
+  void write_dense(const Tile& tile, int64_t row, int64_t rows, Drawing& drawing) {
+    if (tile.columns % 64 == 0) return write_one(square_, tile, row, rows, drawing);
     BitWriter writer(packed_);
     const uint64_t* bits = square_;
     for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t k = 0; k < columns; k += 64) writer.append(*bits++, static_cast<int>(at_most(columns - k, 64)));
+      for (int64_t k = 0; k < tile.columns; k += 64) {
+        writer.append(*bits++, static_cast<int>(at_most(tile.columns - k, 64)));
+      }
     }
     writer.finish();
-    write_one(packed_, c, row, rows, columns);
+    write_one(packed_, tile, row, rows, drawing);
   }
-  void write_one(const uint64_t* bits, const Cursor& c, int64_t row, int64_t rows, int64_t columns) {
-    runs_.add(c.x + row * columns, c.y + row * columns, 0, rows * columns);
-    runs_.write(bits);
+  void write_one(const uint64_t* bits, const Tile& tile, int64_t row, int64_t rows, Drawing& drawing) {
+    const int64_t place = (tile.first_row + row) * tile.columns;
+    runs_.add(tile.x + place, tile.y + place, 0, rows * tile.columns);
+    runs_.write(bits, drawing);
     runs_.clear();
   }
 
   // For few columns (3 colours).
-  void interleave(const uint64_t* bits, const Cursor& c, int64_t first_row, int64_t rows, int64_t columns) {
+  void interleave(const Tile& tile, Drawing& drawing) {
     constexpr int64_t step = 64 * kMaxColumns / kNarrow;  // rows whose bits fit
-    for (int64_t row = 0; row < rows; row += step) {
-      const int64_t height = at_most(rows - row, step);
+    for (int64_t row = 0; row < tile.rows; row += step) {
+      const int64_t height = at_most(tile.rows - row, step);
       BitWriter writer(packed_);
       for (int64_t r = 0; r < height; r += 64) {
         uint64_t eights[8];
-        call_.isa.interleave(bits, start_, row + r, columns, eights);
+        call_.isa.interleave(draws_[next_].bits(), start_[next_], row + r, tile.columns, eights);
         for (int64_t i = 0; i < 8 && r + 8 * i < height; ++i) {
-          const int count = static_cast<int>(at_most(height - r - 8 * i, 8) * columns);
+          const int count = static_cast<int>(at_most(height - r - 8 * i, 8) * tile.columns);
           writer.append(eights[i] & ~uint64_t{0} >> (64 - count), count);
         }
       }
       writer.finish();
-      write_one(packed_, c, first_row + row, height, columns);
+      write_one(packed_, tile, row, height, drawing);
     }
   }
 
@@ -133,9 +158,11 @@ class Tile {
   const Across& across_;
   const Dim& run_;
   const bool one_range_, dense_;
-  Draws<kTileElements / 64 + kMaxColumns, 64> draws_;
+  int next_ = 0;  // of the two halves of what follows, which is being filled
+  Tile tile_[2];
+  Draws<kMaxColumns, kTileElements / 64 + kMaxColumns> draws_[2];
+  int64_t start_[2][kMaxColumns];
   RunList<kMaxRows> runs_;
-  int64_t start_[kMaxColumns];
   uint64_t square_[kMaxColumns + 1];  // 64 rows of decisions; one word more is read
   uint64_t packed_[kMaxColumns + 1];
 };

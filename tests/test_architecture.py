@@ -45,7 +45,7 @@ LAB_LEVELS = {
     "study": 4,
     "analysis": 4,
     "bench": 4,
-    "claims": 5,
+    "claims": 6,
     "report": 5,
 }
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -6,6 +6,8 @@ from thinout.lab.training._evaluate import evaluating as evaluating
 from thinout.lab.training._evaluate import predict as predict
 from thinout.lab.training._loop import FitResult as FitResult
 from thinout.lab.training._loop import fit as fit
+from thinout.lab.training._provenance import now as now
+from thinout.lab.training._provenance import provenance as provenance_of
 from thinout.lab.training._run import build_model as build_model
 from thinout.lab.training._run import error_text as error_text
 from thinout.lab.training._run import estimate_seconds as estimate_seconds
@@ -35,7 +37,9 @@ __all__ = [
     "fit",
     "is_main_process",
     "make_tracker",
+    "now",
     "predict",
+    "provenance_of",
     "train_run",
 ]
 
