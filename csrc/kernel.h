@@ -219,7 +219,7 @@ void flat(const Stream& stream, const void* x, void* y, int64_t n, uint64_t firs
 // Words that are drawn at once between two writes: few enough that the memory asked for meanwhile is not overrun, and
 // enough that it costs little to begin.
 template <class I>
-constexpr int kTurn = 4 * I::kWords;
+constexpr int kTurn = THINOUT_TURN * I::kWords;
 
 // Takes the next words: their blocks; false where the upper halves of these are not all those of the schedule.
 template <int blocks_per_word, int W>

@@ -92,7 +92,7 @@ class RunList {
   }
 
  private:
-  static constexpr int64_t kAhead = 512;  // elements
+  static constexpr int64_t kAhead = THINOUT_AHEAD;  // elements
 
   const Call& call_;
   Input input_;
