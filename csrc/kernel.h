@@ -16,7 +16,7 @@ namespace {
 constexpr int kWordElements = 64;
 
 template <class I, int G>
-THINOUT_INLINE void general_round(typename I::V (&c)[4][G], uint32_t key0, uint32_t key1) {
+THINOUT_INLINE void general_round(typename I::V (&c)[4][G], uint64_t key0, uint64_t key1) {
 #pragma GCC unroll 8
   for (int g = 0; g < G; ++g) {
     const auto product0 = I::mul(c[0][g], kMul0);
@@ -219,7 +219,7 @@ void flat(const Stream& stream, const void* x, void* y, int64_t n, uint64_t firs
 // Words that are drawn at once between two writes: few enough that the memory asked for meanwhile is not overrun, and
 // enough that it costs little to begin.
 template <class I>
-constexpr int kTurn = THINOUT_TURN * I::kWords;
+constexpr int kTurn = 4 * I::kWords;
 
 // Takes the next words: their blocks; false where the upper halves of these are not all those of the schedule.
 template <int blocks_per_word, int W>
@@ -269,45 +269,64 @@ void bits(Drawing& d) {
   if (d.left) (d.stream->wide ? draw_some<I, true> : draw_some<I, false>)(d, d.left);
 }
 
-// One run; between its words, the decisions of the next runs are drawn and their memory is fetched.
-template <class I, class T, class A, class Meanwhile>
-THINOUT_INLINE void select_run(const uint64_t* bits, const Run& run, const A& apply, const Meanwhile& meanwhile) {
+// One run; `meanwhile` is called after each of its words.
+template <class I, class A, class Meanwhile>
+THINOUT_INLINE void select_run(const uint64_t* bits, int64_t bit, int64_t n, const A& apply, Meanwhile& meanwhile) {
   typename I::Keep keep;
   int64_t i = 0;
-  for (; i + kWordElements <= run.n; i += kWordElements) {
-    I::expand(bits_from(bits, run.bit + i), keep);
+  for (; i + kWordElements <= n; i += kWordElements) {
+    I::expand(bits_from(bits, bit + i), keep);
     apply.word(keep, i);
     meanwhile(i);
   }
-  if (i == run.n) return;
-  I::expand(bits_from(bits, run.bit + i), keep);
-  apply.part(keep, 0, i, static_cast<int>(run.n - i));
+  if (i == n) return;
+  I::expand(bits_from(bits, bit + i), keep);
+  apply.part(keep, 0, i, static_cast<int>(n - i));
   meanwhile(i);
 }
 
+// What is done between two words that are written: the memory of later runs is fetched, and now and then some decisions
+// of the next ones are drawn.
 template <class I, class T>
-void runs(const Writing& w) {
+struct Meanwhile {
+  Drawing& next;
+  void (*some)(Drawing&, int64_t);
+  const T* x = nullptr;  // of a later run
+  const T* y = nullptr;
+  int credit = 0;
+
+  THINOUT_INLINE void operator()(int64_t i) {
+    constexpr int64_t line = 64 / sizeof(T);
+    if (x) {
+#pragma GCC unroll 8
+      for (int64_t k = 0; k < kWordElements; k += line) __builtin_prefetch(x + i + k, 0, 3);
+    }
+    if (y) {
+#pragma GCC unroll 8
+      for (int64_t k = 0; k < kWordElements; k += line) __builtin_prefetch(y + i + k, 1, 3);
+    }
+    if (++credit < kTurn<I>) return;
+    credit = 0;
+    if (next.left) some(next, kTurn<I>);
+  }
+};
+
+template <class I, class T>
+void runs(const Writing& writing) {
+  const Writing w = writing;  // a copy: else the compiler fears that stores change it
   const Select<I, T, false> through{static_cast<decltype(through.scale)>(w.scale)};
   const Select<I, T, true> around{through.scale};
-  const auto some = w.next.left && w.next.stream->wide ? draw_some<I, true> : draw_some<I, false>;
-  int credit = 0;  // words written that no words were drawn for
+  Meanwhile<I, T> meanwhile{w.next, w.next.left && w.next.stream->wide ? draw_some<I, true> : draw_some<I, false>};
   for (int64_t r = 0; r < w.count; ++r) {
-    const Run &run = w.runs[r], &soon = w.runs[r + w.ahead < w.listed ? r + w.ahead : r];
-    const auto meanwhile = [&](int64_t i) {
-      if (w.ahead) {
-        for (int64_t b = 0; b < kWordElements * int64_t{sizeof(T)}; b += 64) {
-          if (run.x) __builtin_prefetch(static_cast<const T*>(soon.x) + i + b / int64_t{sizeof(T)}, 0, 3);
-          if (!w.bypass_cache) __builtin_prefetch(static_cast<T*>(soon.y) + i + b / int64_t{sizeof(T)}, 1, 3);
-        }
-      }
-      if (++credit < kTurn<I> || !w.next.left) return;
-      credit = 0;
-      some(w.next, kTurn<I>);
-    };
+    const Run run = w.runs[r];
+    const bool fetch = w.ahead && r + w.ahead < w.listed;
+    const Run& later = w.runs[fetch ? r + w.ahead : r];
+    meanwhile.x = fetch ? static_cast<const T*>(later.x) : nullptr;
+    meanwhile.y = fetch && !w.bypass_cache && later.x != later.y ? static_cast<const T*>(later.y) : nullptr;
     if (w.bypass_cache && aligned(run.y, 0))
-      select_run<I, T>(w.bits, run, make_select(around, run.x, run.y), meanwhile);
+      select_run<I>(w.bits, run.bit, run.n, make_select(around, run.x, run.y), meanwhile);
     else
-      select_run<I, T>(w.bits, run, make_select(through, run.x, run.y), meanwhile);
+      select_run<I>(w.bits, run.bit, run.n, make_select(through, run.x, run.y), meanwhile);
   }
 }
 

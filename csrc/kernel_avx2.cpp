@@ -21,7 +21,7 @@ struct Avx2 {
   static constexpr int kLanes = 4, kGroup = 4, kWords = 2;
   static constexpr bool kInline = true;
 
-  static THINOUT_INLINE V set(uint32_t value) { return _mm256_set1_epi64x(value); }
+  static THINOUT_INLINE V set(uint64_t value) { return _mm256_set1_epi64x(static_cast<int64_t>(value)); }
   // The order of the counters is what makes the unpack instructions of `blocks` leave the blocks in memory order.
   static THINOUT_INLINE V counters(uint32_t block) {
     return _mm256_add_epi32(set(block), _mm256_setr_epi64x(0, 2, 1, 3));

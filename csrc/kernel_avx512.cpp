@@ -24,7 +24,7 @@ struct Avx512 {
   static constexpr int kLanes = 8, kGroup = 4, kWords = 4;
   static constexpr bool kInline = true;
 
-  static THINOUT_INLINE V set(uint32_t value) { return _mm512_set1_epi64(value); }
+  static THINOUT_INLINE V set(uint64_t value) { return _mm512_set1_epi64(static_cast<int64_t>(value)); }
   // The order of the counters is what makes the unpack instructions of `compare` leave the blocks in memory order.
   static THINOUT_INLINE V counters(uint32_t block) {
     return _mm512_add_epi32(set(block), _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7));

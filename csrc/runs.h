@@ -77,6 +77,15 @@ class RunList {
   bool fits(int64_t n) const { return count_ + n <= capacity; }
   void clear() { count_ = 0; }
   void add(int64_t x, int64_t y, int64_t bit, int64_t n) { runs_[count_++] = {call_.in(x), call_.out(y), bit, n}; }
+  // Several, in even steps of memory and bits.
+  void add(int64_t x, int64_t y, int64_t bit, int64_t n, const Dim& step, int64_t bit_step, int64_t repeats) {
+    const int64_t x_bytes = call_.x ? step.x * call_.bytes() : 0, y_bytes = step.y * call_.bytes();
+    const char* in = call_.in(x);
+    char* out = call_.out(y);
+    Run* run = runs_ + count_;
+    for (int64_t i = 0; i < repeats; ++i, in += x_bytes, out += y_bytes, bit += bit_step) run[i] = {in, out, bit, n};
+    count_ += repeats;
+  }
 
   void write(const uint64_t* bits, Drawing& next) { write(bits, 0, count_, next); }
   void write(const uint64_t* bits, int64_t begin, int64_t end, Drawing& next) {
@@ -92,7 +101,7 @@ class RunList {
   }
 
  private:
-  static constexpr int64_t kAhead = THINOUT_AHEAD;  // elements
+  static constexpr int64_t kAhead = 1024;  // elements
 
   const Call& call_;
   Input input_;
@@ -120,7 +129,7 @@ class RunBatch {
     if (!half_[filling_].runs.fits(repeats) || !half_[filling_].draws.fits(n * repeats)) turn();
     Half& h = half_[filling_];
     const int64_t bit = h.draws.add(call_.index(c), n * repeats);
-    for (int64_t i = 0; i < repeats; ++i) h.runs.add(c.x + i * next.x, c.y + i * next.y, bit + i * n, n);
+    h.runs.add(c.x, c.y, bit, n, next, n, repeats);
   }
   void finish() {
     turn();

@@ -111,8 +111,12 @@ class Tiles {
 
   void list_rows(const Tile& tile, int64_t stride) {
     Cursor row(across_.dims, tile.first_row);
-    for (int64_t r = 0; r < tile.rows; ++r, row.advance()) {
-      runs_.add(tile.x + row.x, tile.y + row.y, r % 64 * stride * 64, tile.columns);
+    const Dim& inner = across_.dims.dim[across_.dims.ndim - 1];
+    for (int64_t r = 0, count; r < tile.rows; r += count) {
+      const int64_t at = row.at[across_.dims.ndim - 1];
+      count = at_most(at_most(inner.size - at, tile.rows - r), 64 - r % 64);
+      runs_.add(tile.x + row.x, tile.y + row.y, r % 64 * stride * 64, tile.columns, inner, stride * 64, count);
+      row.skip(count);
     }
   }
 

@@ -127,6 +127,7 @@ class Claim:
         judge: from the evidence to the finding.
         panels: its pictures.
         data_sets: registered data sets that it cannot do without.
+        shares: id of another claim whose measurements this one judges; empty for its own.
         references: papers that the statement or the measurement goes back to.
     """
 
@@ -145,6 +146,7 @@ class Claim:
     judge: Callable[[Evidence], Finding]
     panels: tuple[Panel, ...] = ()
     data_sets: tuple[str, ...] = ()
+    shares: str = ""
     references: tuple[str, ...] = ()
 
     @property

@@ -23,8 +23,13 @@ Progress = Callable[[Claim, Measurement], None]
 
 
 def claim_folder(folder: Path, claim: Claim, size: Size) -> Path:
-    """Return where the measurements of a claim lie; those of a quick form lie apart."""
+    """Return where the results of a claim lie; those of a quick form lie apart."""
     return folder / (claim.id if size == "full" else f"{claim.id}-quick")
+
+
+def measured_by(claim: Claim) -> Claim:
+    """Return the claim that makes the measurements which a claim judges: itself, or the one that it shares with."""
+    return find(claim.shares) if claim.shares else claim
 
 
 def read_measurements(folder: Path, claim: Claim, size: Size) -> list[Measurement]:
@@ -34,9 +39,10 @@ def read_measurements(folder: Path, claim: Claim, size: Size) -> list[Measuremen
         UsageError: there are measurements of another registration: the claim was changed after they were made.
         ClaimError: a file is damaged.
     """
-    place, digest = claim_folder(folder, claim, size), claim.digest(size)
+    source = measured_by(claim)
+    place, digest = claim_folder(folder, source, size), source.digest(size)
     found = []
-    for unit in claim.units(size):
+    for unit in source.units(size):
         path = place / f"{unit.name}.json"
         if not path.exists():
             continue
@@ -57,7 +63,7 @@ def read_measurements(folder: Path, claim: Claim, size: Size) -> list[Measuremen
 def remaining(folder: Path, claim: Claim, size: Size) -> list[Unit]:
     """Return the units that are still to be measured."""
     done = {measurement.unit for measurement in read_measurements(folder, claim, size)}
-    return [unit for unit in claim.units(size) if unit not in done]
+    return [unit for unit in measured_by(claim).units(size) if unit not in done]
 
 
 def run_claim(
@@ -75,8 +81,9 @@ def run_claim(
     Raises:
         ClaimError: a unit failed; the others are kept, and the next run goes on from there.
     """
-    digest = claim.digest(size)
-    futures = {executor.submit(measure_unit, claim.id, unit, size): unit for unit in remaining(folder, claim, size)}
+    source = measured_by(claim)
+    digest, left = source.digest(size), remaining(folder, claim, size)
+    futures = {executor.submit(measure_unit, source.id, unit, size): unit for unit in left}
     problems = []
     for future in as_completed(futures):
         unit, error = futures[future], future.exception()
@@ -85,7 +92,7 @@ def run_claim(
             continue
         measurement = Measurement(unit=unit, claim=digest, **future.result())
         content = json.dumps(asdict(measurement), indent=1, sort_keys=True)
-        write_atomically(claim_folder(folder, claim, size) / f"{unit.name}.json", content.encode())
+        write_atomically(claim_folder(folder, source, size) / f"{unit.name}.json", content.encode())
         if progress is not None:
             progress(claim, measurement)
     if problems:
@@ -130,10 +137,10 @@ def write_result(claim: Claim, folder: Path, size: Size = "full") -> dict[str, A
     """Judge a claim, write ``result.json`` beside its measurements, and return its content."""
     measurements = read_measurements(folder, claim, size)
     finding = judge(claim, folder, size)
-    changed = {each.source for each in measurements} != {claim.source()}
+    changed = {each.source for each in measurements} != {measured_by(claim).source()}
     content: dict[str, Any] = {
         "registration": claim.registration,
-        "digest": claim.digest(size),
+        "digest": measured_by(claim).digest(size),
         "size": size,
         "finding": asdict(finding),
         "num_units": len(measurements),

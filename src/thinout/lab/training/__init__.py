@@ -15,6 +15,7 @@ from thinout.lab.training._run import failed_row as failed_row
 from thinout.lab.training._run import is_main_process as is_main_process
 from thinout.lab.training._run import train_run as train_run
 from thinout.lab.training._seeds import RunSeeds as RunSeeds
+from thinout.lab.training._seeds import seeded as seeded
 from thinout.lab.training._trackers import CsvTracker as CsvTracker
 from thinout.lab.training._trackers import Tracker as Tracker
 from thinout.lab.training._trackers import make_tracker as make_tracker
@@ -40,6 +41,7 @@ __all__ = [
     "now",
     "predict",
     "provenance_of",
+    "seeded",
     "train_run",
 ]
 
