@@ -269,64 +269,47 @@ void bits(Drawing& d) {
   if (d.left) (d.stream->wide ? draw_some<I, true> : draw_some<I, false>)(d, d.left);
 }
 
-// One run; `meanwhile` is called after each of its words.
-template <class I, class A, class Meanwhile>
-THINOUT_INLINE void select_run(const uint64_t* bits, int64_t bit, int64_t n, const A& apply, Meanwhile& meanwhile) {
+template <class I, class A>
+THINOUT_INLINE void select_run(const uint64_t* bits, int64_t bit, int64_t n, const A& apply) {
   typename I::Keep keep;
   int64_t i = 0;
   for (; i + kWordElements <= n; i += kWordElements) {
     I::expand(bits_from(bits, bit + i), keep);
     apply.word(keep, i);
-    meanwhile(i);
   }
   if (i == n) return;
   I::expand(bits_from(bits, bit + i), keep);
   apply.part(keep, 0, i, static_cast<int>(n - i));
-  meanwhile(i);
 }
 
-// What is done between two words that are written: the memory of later runs is fetched, and now and then some decisions
-// of the next ones are drawn.
-template <class I, class T>
-struct Meanwhile {
-  Drawing& next;
-  void (*some)(Drawing&, int64_t);
-  const T* x = nullptr;  // of a later run
-  const T* y = nullptr;
-  int credit = 0;
-
-  THINOUT_INLINE void operator()(int64_t i) {
-    constexpr int64_t line = 64 / sizeof(T);
-    if (x) {
-#pragma GCC unroll 8
-      for (int64_t k = 0; k < kWordElements; k += line) __builtin_prefetch(x + i + k, 0, 3);
-    }
-    if (y) {
-#pragma GCC unroll 8
-      for (int64_t k = 0; k < kWordElements; k += line) __builtin_prefetch(y + i + k, 1, 3);
-    }
-    if (++credit < kTurn<I>) return;
-    credit = 0;
-    if (next.left) some(next, kTurn<I>);
-  }
-};
+template <bool output>
+THINOUT_INLINE void fetch(const void* memory, int64_t bytes) {
+  for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(static_cast<const char*>(memory) + b, output, 3);
+}
 
 template <class I, class T>
 void runs(const Writing& writing) {
   const Writing w = writing;  // a copy: else the compiler fears that stores change it
   const Select<I, T, false> through{static_cast<decltype(through.scale)>(w.scale)};
   const Select<I, T, true> around{through.scale};
-  Meanwhile<I, T> meanwhile{w.next, w.next.left && w.next.stream->wide ? draw_some<I, true> : draw_some<I, false>};
+  const int64_t fetched = w.ahead ? w.listed - w.ahead : 0;
+  int64_t words = 0;  // written, for which none were drawn
   for (int64_t r = 0; r < w.count; ++r) {
-    const Run run = w.runs[r];
-    const bool fetch = w.ahead && r + w.ahead < w.listed;
-    const Run& later = w.runs[fetch ? r + w.ahead : r];
-    meanwhile.x = fetch ? static_cast<const T*>(later.x) : nullptr;
-    meanwhile.y = fetch && !w.bypass_cache && later.x != later.y ? static_cast<const T*>(later.y) : nullptr;
+    const Run& run = w.runs[r];
+    if (r < fetched) {
+      const Run& later = (&run)[w.ahead];
+      const int64_t bytes = later.n * int64_t{sizeof(T)};
+      if (later.x) fetch<false>(later.x, bytes);
+      if (later.x != later.y && !w.bypass_cache) fetch<true>(later.y, bytes);
+    }
+    words += words_for(run.n);
     if (w.bypass_cache && aligned(run.y, 0))
-      select_run<I>(w.bits, run.bit, run.n, make_select(around, run.x, run.y), meanwhile);
+      select_run<I>(w.bits, run.bit, run.n, make_select(around, run.x, run.y));
     else
-      select_run<I>(w.bits, run.bit, run.n, make_select(through, run.x, run.y), meanwhile);
+      select_run<I>(w.bits, run.bit, run.n, make_select(through, run.x, run.y));
+    if (words < kTurn<I> || w.next.left == 0) continue;
+    (w.next.stream->wide ? draw_some<I, true> : draw_some<I, false>)(w.next, words);
+    words = 0;
   }
 }
 

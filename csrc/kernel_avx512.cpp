@@ -55,7 +55,7 @@ struct Avx512 {
     }
   }
 
-  static THINOUT_INLINE uint64_t collapse(const Keep& keep) { return _mm512_kunpackd(keep.half[1], keep.half[0]); }
+  static THINOUT_INLINE uint64_t collapse(const Keep& keep) { return uint64_t{keep.half[1]} << 32 | keep.half[0]; }
   static THINOUT_INLINE void expand(uint64_t bits, Keep& keep) {
     keep.half[0] = static_cast<__mmask32>(bits);
     keep.half[1] = static_cast<__mmask32>(bits >> 32);
