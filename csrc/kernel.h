@@ -269,17 +269,25 @@ void bits(Drawing& d) {
   if (d.left) (d.stream->wide ? draw_some<I, true> : draw_some<I, false>)(d, d.left);
 }
 
-template <class I, class A>
-THINOUT_INLINE void select_run(const uint64_t* bits, int64_t bit, int64_t n, const A& apply) {
+template <class I, class A, class Bits>
+THINOUT_INLINE void select_words(int64_t n, const A& apply, const Bits& bits_at) {
   typename I::Keep keep;
   int64_t i = 0;
   for (; i + kWordElements <= n; i += kWordElements) {
-    I::expand(bits_from(bits, bit + i), keep);
+    I::expand(bits_at(i), keep);
     apply.word(keep, i);
   }
   if (i == n) return;
-  I::expand(bits_from(bits, bit + i), keep);
+  I::expand(bits_at(i), keep);
   apply.part(keep, 0, i, static_cast<int>(n - i));
+}
+
+template <class I, class A>
+THINOUT_INLINE void select_run(const uint64_t* bits, int64_t bit, int64_t n, const A& apply) {
+  if (bit % 64 == 0)
+    select_words<I>(n, apply, [word = bits + bit / 64](int64_t i) { return word[i / 64]; });
+  else
+    select_words<I>(n, apply, [=](int64_t i) { return bits_from(bits, bit + i); });
 }
 
 template <bool output>

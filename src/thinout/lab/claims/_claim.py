@@ -13,6 +13,7 @@ import numpy as np
 
 from thinout._checks import ThinoutError
 from thinout.lab.claims._evidence import Evidence
+from thinout.lab.statistics import Interval, PairedDifference
 
 Size = Literal["quick", "full"]
 Verdict = Literal["supported", "refuted", "conditional", "no evidence"]
@@ -65,6 +66,20 @@ class Effect:
     unit: str = ""
     n: int = 1
     p_value: float | None = None
+
+    @classmethod
+    def of(cls, name: str, interval: Interval, unit: str = "") -> Effect:
+        """Return a mean or a paired difference as an effect."""
+        p_value = interval.p_value if isinstance(interval, PairedDifference) else None
+        return cls(
+            name=name,
+            value=interval.mean,
+            low=interval.low,
+            high=interval.high,
+            unit=unit,
+            n=interval.n,
+            p_value=p_value,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

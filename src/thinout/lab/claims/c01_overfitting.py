@@ -37,17 +37,7 @@ def changes(evidence: Evidence, metric: str, unit: str) -> list[Effect]:
     effects = []
     for x in evidence.xs():
         change = evidence.difference("p=0.5", "none", metric, x)
-        effects.append(
-            Effect(
-                name=f"{metric}, {x:,.0f} images, p=0.5 minus none",
-                unit=unit,
-                value=change.mean,
-                low=change.low,
-                high=change.high,
-                n=change.n,
-                p_value=change.p_value,
-            )
-        )
+        effects.append(Effect.of(f"{metric}, {x:,.0f} images, p=0.5 minus none", change, unit))
     return effects
 
 
@@ -65,8 +55,10 @@ def judge(evidence: Evidence) -> Finding:
     """Ask at how many sizes the gap and the test NLL fall."""
     gaps, losses = changes(evidence, "gap", "nats"), changes(evidence, "test NLL", "nats")
     smaller, better, worse = (
-        sizes_where(gaps, lower=True), sizes_where(losses, lower=True), sizes_where(losses, lower=False)
-    )  # fmt: skip
+        sizes_where(gaps, lower=True),
+        sizes_where(losses, lower=True),
+        sizes_where(losses, lower=False),
+    )
     text = (
         f"With p = 0.5 the gap between test and training NLL is smaller at {len(smaller)} of {len(gaps)} sizes of the "
         f"training set, the test NLL lower at {len(better)} and higher at {len(worse)}."

@@ -37,9 +37,7 @@ def judge(evidence: Evidence) -> Finding:
     for x in evidence.xs():
         for arm in ("scaled", "unscaled"):
             mean = evidence.mean(arm, "mean", x)
-            effects.append(
-                Effect(name=f"mean, {arm}, p = {x:.3g}", value=mean.mean, low=mean.low, high=mean.high, n=mean.n)
-            )
+            effects.append(Effect.of(f"mean, {arm}, p = {x:.3g}", mean))
             low, high = mean.low or mean.mean, mean.high or mean.mean
             if arm == "scaled":
                 kept = kept and abs(mean.mean - 1) < 0.01 * x

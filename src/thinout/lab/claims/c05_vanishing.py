@@ -29,16 +29,12 @@ def judge(evidence: Evidence) -> Finding:
         for baseline, results in (("none", beats_none), ("scale", beats_scale)):
             change = evidence.difference("dropout", baseline, activation, depth)
             name = f"{activation}, depth {depth:g}: log10(first / last), dropout minus {baseline}"
-            effects.append(
-                Effect(
-                    name=name, value=change.mean, low=change.low, high=change.high, n=change.n, p_value=change.p_value
-                )
-            )
+            effects.append(Effect.of(name, change))
             results.append(change.low is not None and change.low > 0)
         for arm in ("stochastic depth", "residual", "layer norm"):
             change = evidence.difference(arm, "none", activation, depth)
             name = f"{activation}, depth {depth:g}: {arm} minus none"
-            effects.append(Effect(name=name, value=change.mean, low=change.low, high=change.high, n=change.n))
+            effects.append(Effect.of(name, change))
     if all(beats_scale):
         verdict, text = "supported", "Dropout keeps the gradient of early layers larger than the scale alone would."
     elif not any(beats_none):

@@ -28,15 +28,13 @@ def judge(evidence: Evidence) -> Finding:
     for activation in GAINS:
         change = evidence.difference("dropout", "none", activation, depth)
         name = f"{activation}, depth {depth:g}: log10(first / last), dropout minus none"
-        effects.append(
-            Effect(name=name, value=change.mean, low=change.low, high=change.high, n=change.n, p_value=change.p_value)
-        )
+        effects.append(Effect.of(name, change))
         smaller.append(change.high is not None and change.high < 0)
         larger.append(change.low is not None and change.low > 0)
         for arm in ("stochastic depth", "residual", "layer norm"):
             other = evidence.difference(arm, "none", activation, depth)
             name = f"{activation}, depth {depth:g}: {arm} minus none"
-            effects.append(Effect(name=name, value=other.mean, low=other.low, high=other.high, n=other.n))
+            effects.append(Effect.of(name, other))
     if all(smaller):
         return Finding(verdict="supported", sentence="Gradients grow less with dropout.", effects=tuple(effects))
     if any(smaller):

@@ -99,10 +99,7 @@ def judge(evidence: Evidence) -> Finding:
     for x, problem in enumerate(PROBLEMS):
         for arm in ("p=0.1", "p=0.3", "noise"):
             change = evidence.difference(arm, "none", "solved", x)
-            effects.append(
-                Effect(name=f"{problem}: solved, {arm} minus none", unit="percentage points",
-                       value=change.mean, low=change.low, high=change.high, n=change.n, p_value=change.p_value)
-            )  # fmt: skip
+            effects.append(Effect.of(f"{problem}: solved, {arm} minus none", change, "percentage points"))
             if arm != "noise" and change.p_value is not None and change.p_value < level:
                 better.append(change.mean > 0)
                 beats_noise.append(evidence.difference(arm, "noise", "solved", x).mean > 0)

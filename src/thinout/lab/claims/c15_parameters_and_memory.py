@@ -93,8 +93,8 @@ CLAIM = Claim(
     data=f"perceptrons with two hidden layers of tanh, batches of {BATCH} random inputs",
     arms={"none": "no dropout", "PyTorch": "torch.nn.Dropout", "thinout": "thinout.nn.Dropout"},
     metric="parameters; bytes of the tensors kept for the backward pass, weights not counted and shared memory once",
-    rule="Supported if there are more parameters. Otherwise conditional if every implementation keeps at least one byte "
-    "an element more than the net without dropout, refuted if one keeps less than that.",
+    rule="Supported if there are more parameters. Otherwise conditional if every implementation keeps at least one "
+    "byte an element more than the net without dropout, refuted if one keeps less than that.",
     units=units,
     measure=measure,
     judge=judge,

@@ -59,10 +59,7 @@ def judge(evidence: Evidence) -> Finding:
     for x in evidence.xs():
         for name in ("dropped units with any gradient", "correlation of importance and being kept"):
             mean = evidence.mean("dropout", name, x)
-            effects.append(
-                Effect(name=f"{name}, p = {x:g}", value=mean.mean, low=mean.low, high=mean.high, n=mean.n,
-                       unit="%" if "gradient" in name else "")
-            )  # fmt: skip
+            effects.append(Effect.of(f"{name}, p = {x:g}", mean, "%" if "gradient" in name else ""))
         leaks = max(leaks, evidence.values("dropout", "dropped units with any gradient", x).max())
         correlation = evidence.mean("dropout", "correlation of importance and being kept", x)
         chosen.append(abs(correlation.mean) > 0.02)

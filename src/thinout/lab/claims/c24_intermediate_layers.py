@@ -58,9 +58,7 @@ def judge(evidence: Evidence) -> Finding:
             ("variance, masked over clean", ""), ("variance, measured over formula", ""),
         ):  # fmt: skip
             mean = evidence.mean("dropout", name, x)
-            effects.append(
-                Effect(name=f"{name}, p = {x:.3g}", value=mean.mean, low=mean.low, high=mean.high, n=mean.n, unit=unit)
-            )
+            effects.append(Effect.of(f"{name}, p = {x:.3g}", mean, unit))
         change = evidence.mean("dropout", "change of the next layer", x)
         small.append((change.high or change.mean) < 10)
     at_half = evidence.mean("dropout", "change of the next layer", 0.5).mean
