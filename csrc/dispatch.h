@@ -37,8 +37,7 @@ struct Writing {
   const uint64_t* bits;  // one word after the last decision is read too
   const Run* runs;
   int64_t count;
-  int64_t listed;  // so many runs lie from `runs` on; those `ahead` are fetched into the cache
-  int64_t ahead;
+  int64_t ahead;  // with a run, the run so many places on is fetched into the cache; 0: none
   double scale;
   bool bypass_cache;
   Drawing& next;

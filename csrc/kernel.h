@@ -276,6 +276,7 @@ THINOUT_INLINE void select_words(int64_t n, const A& apply, const Bits& bits_at)
   for (; i + kWordElements <= n; i += kWordElements) {
     I::expand(bits_at(i), keep);
     apply.word(keep, i);
+    asm volatile("" ::: "memory");  // GCC 12 stores the last word of a loop twice without
   }
   if (i == n) return;
   I::expand(bits_at(i), keep);
@@ -300,7 +301,7 @@ void runs(const Writing& writing) {
   const Writing w = writing;  // a copy: else the compiler fears that stores change it
   const Select<I, T, false> through{static_cast<decltype(through.scale)>(w.scale)};
   const Select<I, T, true> around{through.scale};
-  const int64_t fetched = w.ahead ? w.listed - w.ahead : 0;
+  const int64_t fetched = w.ahead ? w.count - w.ahead : 0;
   int64_t words = 0;  // written, for which none were drawn
   for (int64_t r = 0; r < w.count; ++r) {
     const Run& run = w.runs[r];

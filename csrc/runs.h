@@ -19,15 +19,15 @@ struct Call {
   char* y;
   int type;
   int64_t first_index;
+  bool far;  // whether the memory is larger than caches, so that it pays to fetch it ahead
   bool bypass_cache;
 
   int64_t bytes() const { return kElementBytes[type]; }
   uint64_t index(const Cursor& c) const { return static_cast<uint64_t>(first_index + c.index); }
   const char* in(int64_t offset) const { return x ? x + offset * bytes() : nullptr; }
   char* out(int64_t offset) const { return y + offset * bytes(); }
-  void write(const uint64_t* bits, const Run* runs, int64_t count, int64_t listed, int64_t ahead,
-             Drawing& next) const {
-    isa.runs[type]({bits, runs, count, listed, ahead, stream.scale, bypass_cache, next});
+  void write(const uint64_t* bits, const Run* runs, int64_t count, int64_t ahead, Drawing& next) const {
+    isa.runs[type]({bits, runs, count, ahead, stream.scale, bypass_cache, next});
   }
   void finish() const {  // of each thread
     if (bypass_cache) isa.fence();
@@ -87,16 +87,12 @@ class RunList {
     count_ += repeats;
   }
 
-  void write(const uint64_t* bits, Drawing& next) { write(bits, 0, count_, next); }
-  void write(const uint64_t* bits, int64_t begin, int64_t end, Drawing& next) {
-    if (begin == end) return;
-    if (input_.in_place()) {
-      const int64_t ahead = runs_[begin].n < kAhead ? kAhead / runs_[begin].n : 1;
-      return call_.write(bits, runs_ + begin, end - begin, count_ - begin, count_ == 1 ? 0 : ahead, next);
-    }
-    for (int64_t i = begin; i < end; ++i) {
+  void write(const uint64_t* bits, Drawing& next) {
+    if (count_ == 0) return;
+    if (input_.in_place()) return call_.write(bits, runs_, count_, call_.far ? 1 + kAhead / runs_[0].n : 0, next);
+    for (int64_t i = 0; i < count_; ++i) {
       runs_[i].x = input_.at(runs_[i].x, runs_[i].n);
-      call_.write(bits, runs_ + i, 1, 1, 0, next);
+      call_.write(bits, runs_ + i, 1, 0, next);
     }
   }
 

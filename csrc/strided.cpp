@@ -102,7 +102,7 @@ void run_any(const Call& call, Layout walk, const Dim& run, int num_threads) {
       uint64_t bits[2] = {};
       for (int64_t k = 0; k < n; ++k) bits[0] |= (bits_from(draws.bits(), position[k]) & 1) << k;
       const Run one{input.at(call.in(c.x), n), call.out(c.y), 0, n};
-      call.write(bits, &one, 1, 1, 0, drawing);
+      call.write(bits, &one, 1, 0, drawing);
     }
     call.finish();
   });
@@ -168,7 +168,7 @@ int thinout_dropout_strided(const void* x, void* y, int dtype, int ndim, const i
   const int64_t bytes = layout.num_elements * kElementBytes[dtype];
   prepare_output(x, y, bytes);  // dense but for odd strides, of which this covers the first part
   run_strided({kernels(), stream, static_cast<const char*>(x), static_cast<char*>(y), dtype, first_index,
-               bypasses_cache(x, y, bytes)},
+               is_far(bytes), bypasses_cache(x, y, bytes)},
               layout, num_threads);
   return THINOUT_OK;
 }
@@ -183,7 +183,8 @@ int thinout_mask_strided(uint8_t* mask, int ndim, const int64_t* sizes, const in
   if (layout.num_elements == 0) return THINOUT_OK;
   if (!mask) return THINOUT_BAD_POINTER;
   const Stream stream = make_stream(key, offset, threshold, wide, 1.0);
-  run_strided({kernels(), stream, nullptr, reinterpret_cast<char*>(mask), kMask, first_index, false}, layout,
+  run_strided({kernels(), stream, nullptr, reinterpret_cast<char*>(mask), kMask, first_index,
+               is_far(layout.num_elements), false}, layout,
               num_threads);
   return THINOUT_OK;
 }

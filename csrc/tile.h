@@ -18,7 +18,7 @@ struct TileShape {
   bool one_range;         // a column's indices follow those of the column before: all are drawn as one range
 };
 
-constexpr int64_t kTileElements = 64 * 1024, kMaxRows = 1024, kMaxColumns = 512;
+constexpr int64_t kTileElements = 128 * 1024, kMaxRows = 1024, kMaxColumns = 512;
 constexpr int64_t kNarrow = 8;  // columns that are interleaved, if memory is dense
 
 inline int64_t at_most(int64_t n, int64_t limit) { return n < limit ? n : limit; }
@@ -94,7 +94,7 @@ class Tiles {
   void write(const Tile& tile, Drawing& drawing) {
     if (dense_ && tile.columns <= kNarrow) return interleave(tile, drawing);
     const int64_t stride = words_for(tile.columns);
-    if (!dense_) list_rows(tile, stride);
+    Cursor row(across_.dims, tile.first_row);
     for (int64_t r = 0; r < tile.rows; r += 64) {
       const int64_t height = at_most(tile.rows - r, 64);
       for (int64_t k = 0; k < tile.columns; k += 64) {
@@ -104,20 +104,20 @@ class Tiles {
       if (dense_)
         write_dense(tile, r, height, drawing);
       else
-        runs_.write(square_, r, r + height, drawing);
+        write_rows(tile, row, height, stride * 64, drawing);
     }
-    runs_.clear();
   }
 
-  void list_rows(const Tile& tile, int64_t stride) {
-    Cursor row(across_.dims, tile.first_row);
-    const Dim& inner = across_.dims.dim[across_.dims.ndim - 1];
-    for (int64_t r = 0, count; r < tile.rows; r += count) {
-      const int64_t at = row.at[across_.dims.ndim - 1];
-      count = at_most(at_most(inner.size - at, tile.rows - r), 64 - r % 64);
-      runs_.add(tile.x + row.x, tile.y + row.y, r % 64 * stride * 64, tile.columns, inner, stride * 64, count);
+  void write_rows(const Tile& tile, Cursor& row, int64_t rows, int64_t bits, Drawing& drawing) {
+    const int last = across_.dims.ndim - 1;
+    const Dim& inner = across_.dims.dim[last];
+    for (int64_t r = 0, count; r < rows; r += count) {
+      count = at_most(inner.size - row.at[last], rows - r);
+      runs_.add(tile.x + row.x, tile.y + row.y, r * bits, tile.columns, inner, bits, count);
       row.skip(count);
     }
+    runs_.write(square_, drawing);
+    runs_.clear();
   }
 
   void write_dense(const Tile& tile, int64_t row, int64_t rows, Drawing& drawing) {
@@ -166,7 +166,7 @@ class Tiles {
   Tile tile_[2];
   Draws<kMaxColumns, kTileElements / 64 + kMaxColumns> draws_[2];
   int64_t start_[2][kMaxColumns];
-  RunList<kMaxRows> runs_;
+  RunList<64> runs_;
   uint64_t square_[kMaxColumns + 1];  // 64 rows of decisions; one word more is read
   uint64_t packed_[kMaxColumns + 1];
 };
