@@ -71,7 +71,8 @@ void run_transposed(const Call& call, Layout walk, const Across& across, const D
   int64_t indices = call.first_index | run.index;
   for (int d = 0; d < walk.ndim; ++d) indices |= walk.dim[d].index;
   const Dim rows{across.size(), 0, 0, 1};  // where in memory a row lies is the tile's matter
-  const TileShape shape = tile_shape(rows.size, run, indices % 64 == 0);
+  const int64_t share = walk.num_elements / (4 * (num_threads > 1 ? num_threads : 1));
+  const TileShape shape = tile_shape(rows.size, run, indices % 64 == 0, share);
   const int first = walk.ndim;
   walk.append(pieces(rows, shape.rows));
   walk.append(pieces(run, shape.columns));

@@ -18,7 +18,8 @@ struct TileShape {
   bool one_range;         // a column's indices follow those of the column before: all are drawn as one range
 };
 
-constexpr int64_t kTileElements = 128 * 1024, kMaxRows = 1024, kMaxColumns = 512;
+constexpr int64_t kTileElements = 256 * 1024, kMaxColumns = 512;
+constexpr int64_t kMaxRange = 1024;  // rows; with more, a range would have too few columns
 constexpr int64_t kNarrow = 8;  // columns that are interleaved, if memory is dense
 
 inline int64_t at_most(int64_t n, int64_t limit) { return n < limit ? n : limit; }
@@ -26,13 +27,14 @@ inline int64_t round_up64(int64_t n) { return words_for(n) * 64; }
 inline int64_t whole_words(int64_t n) { return n < 64 ? 64 : n / 64 * 64; }
 
 // Wide tiles use memory best, since a row is contiguous; where columns do not start at whole words of 64 decisions,
-// tall ones waste fewer of the decisions at their ends.
-inline TileShape tile_shape(int64_t rows, const Dim& run, bool aligned) {
-  if (!aligned && rows <= kMaxRows && run.index == rows) {
-    return {rows, at_most(run.size, at_most(whole_words(kTileElements / rows), kMaxColumns)), true};
+// tall ones waste fewer of the decisions at their ends. `share` is what a tile should have at most, for many of them.
+inline TileShape tile_shape(int64_t rows, const Dim& run, bool aligned, int64_t share) {
+  const int64_t elements = at_most(share, kTileElements);
+  if (!aligned && rows <= kMaxRange && run.index == rows) {
+    return {rows, at_most(run.size, at_most(whole_words(elements / rows), kMaxColumns)), true};
   }
   const int64_t columns = at_most(run.size, aligned ? kMaxColumns : 256);
-  return {at_most(whole_words(kTileElements / round_up64(columns)), kMaxRows), columns, false};
+  return {whole_words(elements / (columns <= kNarrow ? kNarrow : round_up64(columns))), columns, false};
 }
 
 // Tiles, one after the other: while one is written, the decisions of the next are drawn.
@@ -164,7 +166,7 @@ class Tiles {
   const bool one_range_, dense_;
   int next_ = 0;  // of the two halves of what follows, which is being filled
   Tile tile_[2];
-  Draws<kMaxColumns, kTileElements / 64 + kMaxColumns> draws_[2];
+  Draws<kMaxColumns, kTileElements / 64 + kMaxColumns> draws_[2];  // every column may begin within a word
   int64_t start_[2][kMaxColumns];
   RunList<64> runs_;
   uint64_t square_[kMaxColumns + 1];  // 64 rows of decisions; one word more is read

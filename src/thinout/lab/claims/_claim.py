@@ -143,6 +143,7 @@ class Claim:
         panels: its pictures.
         data_sets: registered data sets that it cannot do without.
         shares: id of another claim whose measurements this one judges; empty for its own.
+        is_timed: whether it measures time, so that its units are made one after the other.
         references: papers that the statement or the measurement goes back to.
     """
 
@@ -162,6 +163,7 @@ class Claim:
     panels: tuple[Panel, ...] = ()
     data_sets: tuple[str, ...] = ()
     shares: str = ""
+    is_timed: bool = False
     references: tuple[str, ...] = ()
 
     @property

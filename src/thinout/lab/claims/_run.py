@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
-from concurrent.futures import Executor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, as_completed
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -83,10 +83,9 @@ def run_claim(
     """
     source = measured_by(claim)
     digest, left = source.digest(size), remaining(folder, claim, size)
-    futures = {executor.submit(measure_unit, source.id, unit, size): unit for unit in left}
     problems = []
-    for future in as_completed(futures):
-        unit, error = futures[future], future.exception()
+    for unit, future in _measured(source, left, size, executor):
+        error = future.exception()
         if error is not None:
             problems.append(f"{unit.name} ({type(error).__name__}: {error})")
             continue
@@ -98,6 +97,17 @@ def run_claim(
     if problems:
         raise ClaimError(f"claims: of {claim.id} could not be measured: {'; '.join(problems)}.")
     return read_measurements(folder, claim, size)
+
+
+def _measured(
+    claim: Claim, units: Sequence[Unit], size: Size, executor: Executor
+) -> Iterator[tuple[Unit, Future[dict[str, Any]]]]:
+    """Submit units, and yield each when it is measured; what is timed is measured with nothing beside it."""
+    groups = [[unit] for unit in units] if claim.is_timed else [list(units)]
+    for group in groups:
+        futures = {executor.submit(measure_unit, claim.id, unit, size): unit for unit in group}
+        for future in as_completed(futures):
+            yield futures[future], future
 
 
 def measure_unit(name: str, unit: Unit, size: Size) -> dict[str, Any]:

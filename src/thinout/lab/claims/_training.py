@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from thinout.lab.case import Recipe
 from thinout.lab.data import Splits, load, split
 from thinout.lab.training import FitResult, RunSeeds, fit, predict, seeded
+from thinout.lab.training._batches import Examples, num_examples
 from thinout.nn import Dropout
 
 SIDE = 28
@@ -69,7 +71,7 @@ def clean_metrics(model: nn.Module, splits: Splits) -> dict[str, float]:
     return values | {"gap": values["test NLL"] - values["train NLL"]}
 
 
-def recipe_for(num_train: int, *, steps: int = 1500, least: int = 3, most: int = 120, **changes: object) -> Recipe:
+def recipe_for(num_train: int, *, steps: int = 1500, least: int = 3, most: int = 120, **changes: Any) -> Recipe:
     """Return a recipe of about as many steps for every size of data, with early stopping.
 
     Example:
@@ -78,5 +80,13 @@ def recipe_for(num_train: int, *, steps: int = 1500, least: int = 3, most: int =
     """
     per_epoch = max(1, num_train // 64)
     epochs = max(least, min(most, round(steps / per_epoch)))
-    settings: dict[str, object] = {"epochs": epochs, "batch_size": 64, "lr": 1e-3, "patience": max(3, epochs // 5)}
-    return Recipe(**(settings | changes))  # type: ignore[arg-type]  # named fields of a Recipe
+    settings: dict[str, Any] = {"epochs": epochs, "batch_size": 64, "lr": 1e-3, "patience": max(3, epochs // 5)}
+    return Recipe(**(settings | changes))
+
+
+def examples(dataset: Examples, count: int | None = None) -> tuple[Tensor, Tensor]:
+    """Return the first examples of a data set as two tensors; all of them by default."""
+    length = num_examples(dataset)
+    pairs = [dataset[index] for index in range(length if count is None else min(count, length))]
+    inputs, labels = zip(*pairs, strict=True)
+    return torch.stack(inputs), torch.stack(labels)
