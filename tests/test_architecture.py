@@ -15,9 +15,11 @@ import thinout
 SOURCE = Path(thinout.ops.__file__).parent.parent
 LEVELS = {
     "_checks": 0,
+    "_matching": 0,
     "ops": 1,
     "functional": 2,
     "fused": 2,
+    "companions": 3,
     "nn": 3,
     "schedules": 4,
     "surgery": 4,
@@ -36,7 +38,6 @@ LAB_LEVELS = {
     "metrics": 0,
     "statistics": 0,
     "rows": 0,
-    "constraints": 0,
     "case": 1,
     "cases": 2,
     "training": 3,

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from thinout._checks import ThinoutError, message
+from thinout.companions import max_norm_
 from thinout.lab.case import Recipe
-from thinout.lab.constraints import max_norm_
 from thinout.lab.data import Splits
 from thinout.lab.metrics import classification_error, nll_by_example
 from thinout.lab.training._batches import Examples, load_batches, num_examples
