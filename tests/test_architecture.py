@@ -15,7 +15,7 @@ import thinout
 SOURCE = Path(thinout.ops.__file__).parent.parent
 LEVELS = {
     "_checks": 0,
-    "_matching": 0,
+    "_matching": 1,
     "ops": 1,
     "functional": 2,
     "fused": 2,
