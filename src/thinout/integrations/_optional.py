@@ -9,11 +9,14 @@ from typing import Any
 def find_base(name: str, *modules: str) -> Any:
     """Return the class of a name from the first of the modules whose library is installed, or `object`."""
     for module in modules:
+        library = module.partition(".")[0]
         try:
-            return getattr(import_module(module), name)
+            import_module(library)
         except ModuleNotFoundError as error:
-            if error.name != module.partition(".")[0]:  # the library is there, and lacks something
+            if error.name != library:  # the library is there, and lacks something
                 raise
+        else:
+            return getattr(import_module(module), name)
     return object
 
 

@@ -160,7 +160,7 @@ class DropoutScheduler:
             bad_value(where, "state_dict", "the state of a DropoutScheduler", str(keys))
         for name, expected in identity.items():
             if state_dict[name] != expected:
-                bad_value(where, "state_dict", f"of {name} {expected!r}", f"one of {state_dict[name]!r}")
+                bad_value(where, "state_dict", f"of {name} {expected}", f"one of {state_dict[name]}")
         self._set(check_count(where, "step", state_dict["step"], at_least=0))
 
     def __repr__(self) -> str:
