@@ -172,10 +172,6 @@ def test_a_library_that_lacks_something_itself_says_so(monkeypatch: pytest.Monke
         load(monkeypatch, "lightning", lightning=ModuleType("lightning"))
 
 
-def test_the_core_does_not_import_the_callbacks() -> None:
-    assert not hasattr(thinout, "integrations") or "thinout.integrations" in sys.modules
-
-
 DATA = torch.utils.data.TensorDataset(torch.ones(8, 2))
 
 

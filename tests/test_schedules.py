@@ -228,7 +228,7 @@ def test_the_original_rule_is_the_papers() -> None:
     got = linear_rates(p_last, depth)
     assert got == pytest.approx([1 - keep_prob for keep_prob in survival])
     assert got[-1] == p_last
-    assert expected_depth(got) == pytest.approx(40.25, abs=1e-12)
+    assert expected_depth(got) == 40.25
 
 
 @pytest.mark.parametrize("depth", [1, 2, 18, 54, 110])

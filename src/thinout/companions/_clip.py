@@ -49,7 +49,7 @@ def clip_by_norm_(
 ) -> Tensor:
     r"""Scale the gradients, as one vector, to a norm of at most c, in place, as `torch.nn.utils.clip_grad_norm_` does.
 
-    .. math:: g \leftarrow g \min(1, \frac{c}{\lVert g \rVert + 10^{-6}})
+    .. math:: g \leftarrow g \min(1, \frac{c}{\Vert g \Vert + 10^{-6}})
 
     The direction holds. The norm is over all parameters together: clip the whole network in one call. Where the norm is
     infinite, finite entries become 0 and infinite ones NaN; where it is NaN, all become NaN: ask for
@@ -92,7 +92,7 @@ def adaptive_clip_(
 ) -> None:
     r"""Scale the gradient of each unit to at most a share of the unit's own weights, in place ("AGC").
 
-    .. math:: G_i \leftarrow G_i \min(1, \lambda \frac{\max(\lVert W_i \rVert_2, \epsilon)}{\lVert G_i \rVert_2})
+    .. math:: G_i \leftarrow G_i \min(1, \lambda \frac{\max(\Vert W_i \Vert_2, \epsilon)}{\Vert G_i \Vert_2})
 
     Unit i has the weights :math:`W_i` that `max_norm_` would bound: a row, a filter; a bias or another vector is one
     unit as a whole. Gradients that need no clipping are left alone, bit for bit. Norms are taken in float32 at least.

@@ -20,7 +20,7 @@ _CONSTRAINED = (nn.Linear, nn.Bilinear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSP
 def max_norm_(target: _Target, c: float, *, dim: int | None = None) -> _Target:
     r"""Scale the incoming weights of each unit back into a ball of radius c, in place.
 
-    .. math:: w_j \leftarrow w_j \min(1, c / \lVert w_j \rVert_2)
+    .. math:: w_j \leftarrow w_j \min(1, c / \Vert w_j \Vert_2)
 
     The incoming weights of a unit are a row of a linear layer's weight (out, in) or a filter of a convolution (out, in,
     ...): all dimensions but 0. A transposed convolution keeps them in (in, out, ...), group by group. Biases are left
