@@ -81,13 +81,14 @@ def lightning_fit(
 ) -> dict[str, Any]:
     """Train as Lightning does, and return a checkpoint; `late` is when strategies such as FSDP load theirs."""
     trainer = SimpleNamespace(global_step=0)
-    if checkpoint is not None and not late:
-        callback.load_state_dict(checkpoint["callback"])
+    state = None if checkpoint is None else checkpoint["callback"]
+    if state and not late:
+        callback.load_state_dict(state)
     callback.on_fit_start(trainer, model)
     if checkpoint is not None:
         trainer.global_step = checkpoint["global_step"]
-        if late:
-            callback.load_state_dict(checkpoint["callback"])
+        if state and late:
+            callback.load_state_dict(state)
     callback.on_train_start(trainer, model)
     for batch in range(num_batches):
         model(torch.ones(1, 2))
@@ -117,6 +118,13 @@ def test_lightning_resumes_the_same_rates(monkeypatch: pytest.MonkeyPatch, late:
     lightning_fit(second, again, 4, checkpoint, late)
     assert first.seen + second.seen == pytest.approx(EXPECTED)
     assert again.scheduler.last_step == 4
+
+
+def test_lightning_goes_on_from_a_checkpoint_that_had_no_callback(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = load(monkeypatch, "lightning", **lightning_modules())
+    model = Recorder()
+    lightning_fit(model, module.DropoutScheduleCallback(SCHEDULE), 4, {"global_step": 2, "callback": {}})
+    assert model.seen == pytest.approx(EXPECTED[4:])
 
 
 @pytest.mark.parametrize("late", [False, True])

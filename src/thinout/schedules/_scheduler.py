@@ -190,7 +190,8 @@ class DropoutScheduler:
         before = {name: getattr(layer, self.attribute) for name, layer in layers.items()}
         try:
             for name, p in rates.items():
-                setattr(layers[name], self.attribute, p)
+                if p != before[name]:
+                    setattr(layers[name], self.attribute, p)
         except (TypeError, ValueError) as error:
             error.add_note(f"{_WHERE}: the schedule gave this rate at step {step}.")
             for name, p in before.items():
