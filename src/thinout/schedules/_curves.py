@@ -16,7 +16,7 @@ from thinout._checks import bad_type, bad_value, check_choice, check_count, chec
 class Schedule(ABC):
     """A rate as a function of the number of steps that the optimiser has taken.
 
-    Subclasses are frozen dataclasses whose arguments keep :meth:`rate` inside of [0, 1].
+    Subclasses are frozen dataclasses whose arguments keep `rate` inside of [0, 1].
 
     Example:
         >>> Linear(0.0, 0.5, num_steps=10)(5)

@@ -37,8 +37,8 @@ class DropoutScheduler:
     .. math:: p_l(t) = s_l \, p(t)
 
     where t counts the steps that the optimiser has taken, and the shares :math:`s_l` are 1, or grow with depth. The
-    rates of step 0 are set at once; call :meth:`step` after each step of the *optimiser* (not of a micro-batch whose
-    gradients are accumulated, where a changed rate would mix two objectives), or :meth:`attach` it. Layers of thinout
+    rates of step 0 are set at once; call `step` after each step of the *optimiser* (not of a micro-batch whose
+    gradients are accumulated, where a changed rate would mix two objectives), or `attach` it. Layers of thinout
     take a new rate without compiling again; those of torch compile anew for each, up to dynamo's limit.
 
     Rates inside of `torch.nn.functional.dropout`, `torch.nn.LSTM` or attention are no layers, and are not reached.
@@ -125,7 +125,7 @@ class DropoutScheduler:
         self._set(check_count(f"{_WHERE}.set_step", "step", step, at_least=0))
 
     def attach(self, optimizer: torch.optim.Optimizer) -> RemovableHandle:
-        """Count every step of an optimiser from now on, in place of calls of :meth:`step`.
+        """Count every step of an optimiser from now on, in place of calls of `step`.
 
         A step that `torch.amp.GradScaler` skips is not counted, but by a fused optimiser, which skips it inside.
 
