@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from thinout._checks import ThinoutError, message
+from thinout.companions import max_norm_
 from thinout.lab.case import Recipe
-from thinout.lab.constraints import max_norm_
 from thinout.lab.data import Splits
 from thinout.lab.tasks import Task, get_task
 from thinout.lab.training._batches import Examples, all_targets, load_batches, num_examples
