@@ -20,6 +20,7 @@ struct TileShape {
 
 constexpr int64_t kTileElements = 256 * 1024, kMaxColumns = 512;
 constexpr int64_t kMaxRange = 1024;  // rows; with more, a range would have too few columns
+constexpr int64_t kPiece = 512;  // of a dense tile; as many as a list of runs takes make 64 rows of kMaxColumns
 constexpr int64_t kNarrow = 8;  // columns that are interleaved, if memory is dense
 
 inline int64_t at_most(int64_t n, int64_t limit) { return n < limit ? n : limit; }
@@ -34,7 +35,10 @@ inline TileShape tile_shape(int64_t rows, const Dim& run, bool aligned, int64_t 
     return {rows, at_most(run.size, at_most(whole_words(elements / rows), kMaxColumns)), true};
   }
   const int64_t columns = at_most(run.size, aligned ? kMaxColumns : 256);
-  return {whole_words(elements / (columns <= kNarrow ? kNarrow : round_up64(columns))), columns, false};
+  if (columns <= kNarrow) return {whole_words(elements / kNarrow), columns, false};
+  // A column's decisions in one cache line: with more, the lines of 64 columns fall together in the L1 cache.
+  const int64_t rows_at_a_time = at_most(at_most(elements, kTileElements / (aligned ? 4 : 2)) / round_up64(columns), 512);
+  return {whole_words(rows_at_a_time), columns, false};
 }
 
 // Tiles, one after the other: while one is written, the decisions of the next are drawn.
@@ -136,7 +140,10 @@ class Tiles {
   }
   void write_one(const uint64_t* bits, const Tile& tile, int64_t row, int64_t rows, Drawing& drawing) {
     const int64_t place = (tile.first_row + row) * tile.columns;
-    runs_.add(tile.x + place, tile.y + place, 0, rows * tile.columns);
+    const int64_t n = rows * tile.columns;  // in pieces, between which is drawn and fetched
+    for (int64_t i = 0; i < n; i += kPiece) {
+      runs_.add(tile.x + place + i, tile.y + place + i, i, at_most(n - i, kPiece));
+    }
     runs_.write(bits, drawing);
     runs_.clear();
   }

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from thinout.lab.cases import names
 from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit
@@ -39,7 +40,7 @@ def measure(unit: Unit, size: Size) -> Mapping[str, float]:
     }
 
 
-def _studies() -> list[dict[str, object] | object]:
+def _studies() -> list[Any]:
     """Return what the reports of studies hold, in the folders where studies and published results lie."""
     chosen = os.environ.get("THINOUT_STUDIES")
     roots = [Path(chosen)] if chosen else [Path(folder) for folder in FOLDERS]
