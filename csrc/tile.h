@@ -20,7 +20,6 @@ struct TileShape {
 
 constexpr int64_t kTileElements = 256 * 1024, kMaxColumns = 512;
 constexpr int64_t kMaxRange = 1024;  // rows; with more, a range would have too few columns
-constexpr int64_t kPiece = 512;  // of a dense tile; as many as a list of runs takes make 64 rows of kMaxColumns
 constexpr int64_t kNarrow = 8;  // columns that are interleaved, if memory is dense
 
 inline int64_t at_most(int64_t n, int64_t limit) { return n < limit ? n : limit; }
@@ -140,10 +139,7 @@ class Tiles {
   }
   void write_one(const uint64_t* bits, const Tile& tile, int64_t row, int64_t rows, Drawing& drawing) {
     const int64_t place = (tile.first_row + row) * tile.columns;
-    const int64_t n = rows * tile.columns;  // in pieces, between which is drawn and fetched
-    for (int64_t i = 0; i < n; i += kPiece) {
-      runs_.add(tile.x + place + i, tile.y + place + i, i, at_most(n - i, kPiece));
-    }
+    runs_.add(tile.x + place, tile.y + place, 0, rows * tile.columns);
     runs_.write(bits, drawing);
     runs_.clear();
   }

@@ -14,6 +14,7 @@ from thinout.cli._output import duration, note, out, print_json, print_table, pr
 from thinout.lab.claims import Claim, ClaimError, all_claims, find, remaining, run_claim, write_page, write_result
 from thinout.lab.claims._claim import Size
 from thinout.lab.claims._times import estimate
+from thinout.lab.data import DataError
 from thinout.lab.study import LocalWorkers, num_cores
 
 app = typer.Typer(no_args_is_help=True, help="What is said of dropout, each claim put to the test.")
@@ -65,8 +66,8 @@ def run(
             bar.update(task, description=claim.id)
             try:
                 run_claim(claim, folder, size=size, executor=executor, progress=lambda *_: bar.advance(task))
-            except ClaimError as error:  # the other claims go on
-                problems.append(str(error))
+            except (ClaimError, DataError) as error:  # the other claims go on
+                problems.append(f"{claim.id}: {error}" if isinstance(error, DataError) else str(error))
     for problem in problems:
         note(problem)
     _conclude(claims, folder, size, as_json)

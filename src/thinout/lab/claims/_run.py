@@ -16,6 +16,7 @@ import torch
 from thinout._checks import UsageError
 from thinout.lab.claims._claim import Claim, ClaimError, Finding, Measurement, Size, Unit, collect
 from thinout.lab.claims._registry import find
+from thinout.lab.data import describe, require
 from thinout.lab.rows import finite, write_atomically
 from thinout.lab.training import now, provenance_of
 
@@ -80,7 +81,10 @@ def run_claim(
 
     Raises:
         ClaimError: a unit failed; the others are kept, and the next run goes on from there.
+        DataError: a data set that it needs is missing; the message says where it was looked for.
     """
+    for name in claim.data_sets:
+        require(describe(name))
     source = measured_by(claim)
     digest, left = source.digest(size), remaining(folder, claim, size)
     problems = []
