@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,8 @@ import thinout.nn as tnn
 from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit, grid
 from thinout.lab.claims._evidence import Evidence
 
-WIDTHS = (256, 1024, 4096)
-BATCH, CLASSES, P = 128, 10, 0.5
+WIDTHS = (128, 256, 512)
+BATCH, CLASSES, P = 4096, 10, 0.5
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "none": nn.Identity,
     "PyTorch": lambda: nn.Dropout(P),
@@ -40,6 +41,7 @@ def measure(unit: Unit, size: Size) -> Mapping[str, float]:
         nn.Linear(width, CLASSES),
     )
     kept: dict[int, int] = {}
+    x, labels = torch.randn(BATCH, width), torch.randint(CLASSES, (BATCH,))
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -47,7 +49,9 @@ def measure(unit: Unit, size: Size) -> Mapping[str, float]:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        cross_entropy(model(torch.randn(BATCH, width)), torch.randint(CLASSES, (BATCH,)))
+        cross_entropy(model(x), labels)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        cross_entropy(model(x), labels).backward()  # type: ignore[no-untyped-call]
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     activations = sum(size for place, size in kept.items() if place not in weights)
     return {
@@ -55,7 +59,18 @@ def measure(unit: Unit, size: Size) -> Mapping[str, float]:
         "entries of the state dict": len(model.state_dict()),
         "kept for backward, KiB": activations / 1024,
         "elements masked": 2 * BATCH * width,
+        "peak of a step, KiB": _peak_bytes(profile) / 1024,
     }
+
+
+def _peak_bytes(profile: torch.profiler.profile) -> float:
+    """Return the largest sum of what a step had allocated and not yet freed, from the profiler's own record."""
+    events: list[Any] = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]  # type: ignore[union-attr]
+    in_use = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        in_use += event.nbytes()
+        peak = max(peak, in_use)
+    return peak
 
 
 def judge(evidence: Evidence) -> Finding:
@@ -67,6 +82,8 @@ def judge(evidence: Evidence) -> Finding:
     for arm in ("PyTorch", "thinout"):
         effects.append(Effect(name=f"parameters added, {arm}, width {x:g}", value=counts[arm] - counts["none"]))
         per_element = (kept[arm] - kept["none"]) / elements
+        peaks = [evidence.values(name, "peak of a step, KiB", x)[0] for name in (arm, "none")]
+        effects.append(Effect(name=f"peak of a step over that without dropout, {arm}", value=peaks[0] / peaks[1]))
         effects.append(Effect(name=f"kept for backward by an element, {arm}", value=per_element, unit="bytes"))
     more_parameters = any(counts[arm] != counts["none"] for arm in LAYERS)
     masks = {arm: (kept[arm] - kept["none"]) / elements for arm in ("PyTorch", "thinout")}
@@ -92,7 +109,8 @@ CLAIM = Claim(
     refutation="The counts are equal.",
     data=f"perceptrons with two hidden layers of tanh, batches of {BATCH} random inputs",
     arms={"none": "no dropout", "PyTorch": "torch.nn.Dropout", "thinout": "thinout.nn.Dropout"},
-    metric="parameters; bytes of the tensors kept for the backward pass, weights not counted and shared memory once",
+    metric="parameters; bytes of the tensors kept for the backward pass, weights not counted and shared memory once; "
+    "the peak of what a step has allocated",
     rule="Supported if there are more parameters. Otherwise conditional if every implementation keeps at least one "
     "byte an element more than the net without dropout, refuted if one keeps less than that.",
     units=units,
@@ -100,6 +118,7 @@ CLAIM = Claim(
     judge=judge,
     panels=(
         Panel(title="Kept for the backward pass", value="kept for backward, KiB", what="KiB", axis="width", log="xy"),
+        Panel(title="Peak of a step", value="peak of a step, KiB", what="KiB", axis="width", log="xy"),
         Panel(title="Parameters", value="parameters", what="parameters", axis="width", log="xy"),
     ),
 )
