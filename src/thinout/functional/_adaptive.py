@@ -91,8 +91,9 @@ def information_dropout(
 
     .. math:: y = x \odot \exp(\alpha \odot \epsilon), \quad \epsilon_i \sim \mathcal{N}(0, 1)
 
-    with :math:`\alpha = \alpha_{\max} \, \text{sigmoid}(l)` in training, :math:`y = x` otherwise: the median of the noise, not its mean :math:`\exp(\alpha^2 / 2)`. The loss
-    needs :math:`\beta` times `information_penalty`, without which the noise is trained away.
+    with :math:`\alpha = \alpha_{\max} \, \text{sigmoid}(l)` in training, :math:`y = x` otherwise: the median of the
+    noise is 1, its mean :math:`\exp(\alpha^2 / 2)`. The loss needs :math:`\beta` times `information_penalty`, without
+    which the noise is trained away.
 
     Args:
         input: activations, floating point, of any shape.
@@ -124,8 +125,8 @@ def information_dropout(
     if is_off(alpha_max, training):
         return input
     noise = draw_normal(input, generator=generator)
-    alpha = torch.sigmoid(logits.to(noise.dtype)) * as_scalar(alpha_max, noise)
-    return (input * torch.exp(alpha * noise)).to(input.dtype)
+    noise.mul_(as_scalar(alpha_max, noise))
+    return (input * torch.exp(torch.sigmoid(logits.to(noise.dtype)) * noise)).to(input.dtype)
 
 
 def information_penalty(input: Tensor, logits: Tensor) -> Tensor:

@@ -17,9 +17,9 @@ def nested_dropout(
 
     .. math:: y_i = x_i \ \text{if } i \le b, \quad y_i = 0 \ \text{otherwise}, \quad b \sim \text{Geometric}(p)
 
-    in training, :math:`y = x` otherwise, for units :math:`i = 1 \ldots K`, without rescaling. Unit :math:`i` is kept with
-    probability :math:`(1 - p)^{i - 1}`, the first one always. So the units become ordered, by what they are worth, and
-    at test time a prefix of them is a shorter code.
+    in training, :math:`y = x` otherwise, for units :math:`i = 1 \ldots K`, without rescaling. Unit :math:`i` is kept
+    with probability :math:`(1 - p)^{i - 1}`, the first one always. So the units become ordered, by what they are worth,
+    and at test time a prefix of them is a shorter code.
 
     Args:
         input: floating-point tensor with the examples in dimension 0, unless that is `dim`.

@@ -26,9 +26,9 @@ def shakeout_linear(
 ) -> Tensor:
     r"""Apply a linear map whose weights are, input unit by input unit, pushed to their sign times -c or pulled away.
 
-    For each example and input unit :math:`j`, with :math:`s_{ij} = \text{sign}(W_{ij})`,
+    For each example and input unit :math:`j`, with :math:`s = \text{sign}(W)`,
 
-    .. math:: \tilde W_{ij} = -c \, s_{ij} \ \text{(dropped)}, \quad \frac{W_{ij} + c \tau s_{ij}}{1 - \tau} \ \text{(kept)}
+    .. math:: \tilde W_{ij} = -c s_{ij} \text{ (dropped)}, \quad \frac{W_{ij} + c \tau s_{ij}}{1 - \tau} \text{ (kept)}
 
     in training, where a unit is dropped with probability :math:`\tau`, and :math:`\tilde W = W` otherwise. The mean is
     :math:`W`, the variance of a weight :math:`(|W_{ij}| + c)^2 \tau / (1 - \tau)`, and 0 for a weight that is 0. With

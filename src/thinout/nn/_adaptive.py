@@ -105,19 +105,19 @@ class InformationDropout(Adjustable):
 
     alpha_max = Setting(check_not_negative)
     beta = Setting(check_not_negative)
-    _penalty: Tensor | None
+    _seen: tuple[Tensor, Tensor] | None
 
     def __init__(self, alpha_max: float = 0.7, *, beta: float = 1.0) -> None:
         super().__init__()
         self.alpha_max = alpha_max
         self.beta = beta
-        self._penalty = None
+        self._seen = None
 
     def forward(self, input: Tensor, logits: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Apply noise in training mode, and keep the penalty, in every mode, for `regularization`."""
-        transformed = torch._C._are_functorch_transforms_active()  # outside of which the penalty would be dead
+        """Apply noise in training mode, and remember what `regularization` needs, in every mode."""
+        transformed = torch._C._are_functorch_transforms_active()  # whose tensors are dead outside of them
         if not transformed and not torch.compiler.is_exporting():
-            self._penalty = F.information_penalty(input, logits)
+            self._seen = input, logits
         return F.information_dropout(
             input, logits, alpha_max=rate(self, "alpha_max"), training=self.training, generator=generator
         )
@@ -131,16 +131,15 @@ class InformationDropout(Adjustable):
         Raises:
             RuntimeError: there was no forward pass since the layer was made or copied.
         """
-        if self._penalty is None:
-            remedy = "Call the layer first; under torch.func use thinout.functional.information_penalty."
-            raise RuntimeError(
-                message(type(self).__name__, "regularization", "asked after a forward pass", "none", remedy)
-            )
-        return self._penalty * self.beta
+        if self._seen is None:
+            remedy = "Under torch.func call thinout.functional.information_penalty."
+            text = message(type(self).__name__, "regularization", "asked for after a forward pass", "no pass", remedy)
+            raise RuntimeError(text)
+        return F.information_penalty(*self._seen) * self.beta
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the penalty out, which is part of a graph that cannot be copied."""
-        return {**self.__dict__, "_penalty": None}
+        """Leave out what was seen, which is part of a graph that cannot be copied."""
+        return {**self.__dict__, "_seen": None}
 
     def extra_repr(self) -> str:
         """Return the arguments of the constructor."""
@@ -175,9 +174,8 @@ def _information_inputs(dtype: torch.dtype, generator: torch.Generator) -> tuple
 
 def _information_dropout(layer: InformationDropout, x: Tensor, logits: Tensor) -> Tensor:
     dtype = torch.promote_types(x.dtype, torch.float32)
-    noise = torch.randn(x.shape, dtype=dtype)
-    alpha = torch.sigmoid(logits.to(dtype)) * layer.alpha_max
-    return (x * torch.exp(alpha * noise)).to(x.dtype)
+    noise = torch.randn(x.shape, dtype=dtype) * layer.alpha_max
+    return (x * torch.exp(torch.sigmoid(logits.to(dtype)) * noise)).to(x.dtype)
 
 
 register(
