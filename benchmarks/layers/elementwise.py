@@ -95,6 +95,7 @@ ROWS = [
         ours=lambda: tnn.FeatureAlphaDropout(0.5),
         plain=lambda layer: nn.FeatureAlphaDropout(0.5),
         inputs=lambda: (normal(32, 64, 28, 28),),
+        note="PyTorch's product keeps a dropped NaN; ours needs one pass more, in which it becomes the constant",
     ),
     Row(
         layer="Standout",

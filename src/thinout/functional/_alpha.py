@@ -29,6 +29,25 @@ def _affine(p: Rate, mean: float, var: float) -> tuple[Rate, Rate]:
     return scale, mean + scale * keep * gap
 
 
+def _drop_elements(x: Tensor, key: Tensor | int, p: Rate, offset: int, scale: Rate, dropped: Rate) -> Tensor:
+    """Return ``scale * (x - SATURATION) + dropped``, the first term where it is kept alone."""
+    # A dropped element is 0 before the last sum, whatever it was, and so the mask is needed once and stored nowhere.
+    shifted = (x * as_scalar(scale, x)).add_(as_scalar(scale * -SATURATION, x))
+    return ops.dropout(shifted, key, p, offset=offset, rescale=False, inplace=True).add_(as_scalar(dropped, x))
+
+
+def _drop_channels(
+    x: Tensor, key: Tensor | int, p: Rate, offset: int, scale: Rate, dropped: Rate, noise_shape: NoiseShape
+) -> Tensor:
+    """Return the same for a mask that is so small that it can be made a factor and a term."""
+    small = tuple(size if entry is None else 1 for size, entry in zip(x.shape, noise_shape, strict=True))
+    keep = ops.dropout_mask(small, key, p, offset=offset, device=x.device).to(x.dtype)
+    y = x * (keep * as_scalar(scale, x))
+    with torch.no_grad():  # the gradient of the product is right, but a product with 0 keeps a NaN
+        ops.dropout(y.detach(), key, p, offset=offset, noise_shape=noise_shape, rescale=False, inplace=True)
+    return y.add_((keep * as_scalar(scale * -SATURATION, x)).add_(as_scalar(dropped, x)))
+
+
 def _alpha_dropout(
     where: str,
     input: Tensor,
@@ -50,11 +69,12 @@ def _alpha_dropout(
     if key is None:
         key = ops.draw_key(generator)
     scale, dropped = _affine(effective_rate(where, p), mean, var)
-    # A dropped element is 0 before the last sum, whatever it was, and so the mask is needed once and stored nowhere.
     work = input.to(torch.promote_types(input.dtype, torch.float32))
-    shifted = (work * as_scalar(scale, work)).add_(as_scalar(scale * -SATURATION, work))
-    y = ops.dropout(shifted, key, p, offset=offset, noise_shape=noise_shape, rescale=False, inplace=True)
-    y = y.add_(as_scalar(dropped, work)).to(input.dtype)
+    if noise_shape is None:
+        y = _drop_elements(work, key, p, offset, scale, dropped)
+    else:
+        y = _drop_channels(work, key, p, offset, scale, dropped, noise_shape)
+    y = y.to(input.dtype)
     return input.copy_(y) if inplace else y
 
 
@@ -80,7 +100,7 @@ def alpha_dropout(
     .. math:: A = \sqrt{\nu / ((1 - p) \, (p \, (a' - \mu)^2 + \nu))}, \quad B = \mu - A \, ((1 - p) \, \mu + p \, a')
 
     so that the output has the same :math:`\mu` and :math:`\nu`, over inputs and masks together: the moments of one
-    sample scatter as those of any sample do. A zero is not mapped to zero. The mask is not stored.
+    sample scatter as those of any sample do. A zero is not mapped to zero. No mask is stored.
 
     Args:
         input: floating-point tensor of any shape.

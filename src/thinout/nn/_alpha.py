@@ -139,7 +139,10 @@ def _reference(layer: AlphaDropout | FeatureAlphaDropout, x: Tensor) -> Tensor:
     noise_shape = [None, None] + [1] * (x.dim() - 2) if isinstance(layer, FeatureAlphaDropout) else None
     keep = ops.dropout_mask(tuple(x.shape), ops.draw_key(), layer.p, noise_shape=noise_shape, backend="reference")
     work = x.to(torch.promote_types(x.dtype, torch.float32))
-    return torch.where(keep, work * a + -a * saturation + dropped, dropped).to(x.dtype)
+    shift, constant = torch.tensor([-a * saturation, dropped], dtype=work.dtype)
+    # The two add in another order, since one has the sum of the constants for a whole channel.
+    kept = work * a + shift + constant if noise_shape is None else work * a + (shift + constant)
+    return torch.where(keep, kept, constant).to(x.dtype)
 
 
 _ERRORS = (
