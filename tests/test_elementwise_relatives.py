@@ -364,3 +364,13 @@ def test_edges_of_nested_dropout():
     assert F.nested_dropout(x[0, :1], 0.5, training=True, dim=0).tolist() == [1.0]
     with pytest.raises(ValueError, match="`dim` must be a dimension of the input"):
         F.nested_dropout(x, 0.5, training=True, dim=2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_uniform_numbers_are_those_of_torch(dtype):
+    """What decides in standout, uout and nested dropout is `torch.rand`, by an operator that inductor keeps."""
+    x = torch.ones(1001, dtype=dtype)
+    torch.manual_seed(1)
+    y = F.uout(x, 1.0, training=True)
+    torch.manual_seed(1)
+    assert torch.equal(y, 2 * torch.rand(1001, dtype=dtype))

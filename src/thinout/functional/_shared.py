@@ -99,24 +99,34 @@ def is_off(p: Rate, training: bool) -> bool:
 
 
 def _draw(
-    sample: Callable[..., Tensor], shape: Sequence[int], like: Tensor, generator: torch.Generator | None
+    sample: Callable[..., Tensor], shape: Sequence[int] | None, like: Tensor, generator: torch.Generator | None
 ) -> Tensor:
     """Draw noise in float32 at least: uniforms drawn in half precision have wrong rates."""
     check_generator(generator)
     dtype = torch.promote_types(like.dtype, torch.float32)
     device = like.device if generator is None else generator.device
-    # generator=None is passed on purpose, as in `ops.draw_key`: compiled code then draws what eager code draws.
-    return sample(tuple(shape), dtype=dtype, device=device, generator=generator).to(like.device)
+    sizes = tuple(like.shape if shape is None else shape)
+    return sample(sizes, dtype=dtype, device=device, generator=generator).to(like.device)
 
 
 def draw_normal(like: Tensor, shape: Sequence[int] | None = None, generator: torch.Generator | None = None) -> Tensor:
-    """Return standard normal noise of a shape (that of `like` by default), in float32 or float64."""
-    return _draw(torch.randn, like.shape if shape is None else shape, like, generator)
+    """Return standard normal noise of a shape (that of `like` by default), in float32 or float64.
+
+    Inductor puts its own generator in the place of this one, unless ``torch._inductor.config.fallback_random`` is set:
+    its noise is as good, and another one.
+    """
+    return _draw(torch.randn, shape, like, generator)
 
 
 def draw_uniform(like: Tensor, shape: Sequence[int] | None = None, generator: torch.Generator | None = None) -> Tensor:
     """Return noise uniform over [0, 1) of a shape (that of `like` by default), in float32 or float64."""
-    return _draw(torch.rand, like.shape if shape is None else shape, like, generator)
+    return _draw(_rand, shape, like, generator)
+
+
+def _rand(shape: tuple[int, ...], *, dtype: torch.dtype, **options: Any) -> Tensor:
+    """Return what `torch.rand` draws, by the one random operator that inductor leaves as it is."""
+    bits = 53 if dtype == torch.float64 else 24
+    return torch.randint(0, 1 << bits, shape, dtype=dtype, **options).mul_(2.0**-bits)
 
 
 def draw_keys(
