@@ -31,4 +31,5 @@ def test_every_public_layer_is_registered():
 
 def test_every_spec_is_checked_for_a_wrong_p():
     for name, spec in SPECS.items():
-        assert any("`p`" in wrong.match for wrong in spec.errors), name
+        settings = {"p", *spec.rates}
+        assert any(f"`{setting}`" in wrong.match for setting in settings for wrong in spec.errors), name
