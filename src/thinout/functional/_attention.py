@@ -77,8 +77,10 @@ def drop_attention(
         kept = torch.where(_keep_outside_of_spans(sizes, p, window, key, offset, input.device), input, 0.0)
     total = kept.sum(-1, keepdim=True, dtype=torch.promote_types(input.dtype, torch.float32))
     empty = total.detach() == 0
-    total = (total.detach() if stop_gradient else total).masked_fill(empty, 1.0)
-    y = (kept / total).to(input.dtype)
+    if stop_gradient:
+        y = kept.div_(total.detach().masked_fill(empty, 1.0))
+    else:
+        y = (kept / total.masked_fill(empty, 1.0)).to(input.dtype)
     return torch.where(empty, input, y) if may_happen(empty) else y
 
 
@@ -144,9 +146,9 @@ def drop_key(
         return input
     key = ops.draw_key(generator) if key is None else key
     keep = ops.dropout_mask(tuple(input.shape), key, p, offset=offset, device=input.device)
-    infinite = keep.to(input.dtype).reciprocal().sub(1)  # 0 where kept, else infinity
+    infinite = keep.to(input.dtype).reciprocal_().sub_(1)  # 0 where kept, else infinity
     # Dropping to 0 and subtracting is several times as fast as filling by a mask, and backward needs no mask.
-    y = ops.dropout(input, key, p, rescale=False, offset=offset) - infinite
+    y = ops.dropout(input, key, p, rescale=False, offset=offset).sub_(infinite)
     blind = y.detach().amax(-1, keepdim=True) == -math.inf if input.size(-1) else keep
     return torch.where(blind, input, y) if may_happen(blind) else y
 
@@ -205,7 +207,7 @@ def drop_head(
     count = kept.sum(dim, keepdim=True)
     work = torch.promote_types(input.dtype, torch.float32)
     scaled = (input * (input.size(dim) / count.clamp(min=1).to(work))).to(input.dtype)
-    y = ops.dropout(scaled, first, p, noise_shape=sizes, rescale=False, offset=offset)
+    y = ops.dropout(scaled, first, p, noise_shape=sizes, rescale=False, offset=offset, inplace=True)
     if not may_happen(count == 0):
         return y
     chosen = (count == 0) & _one_hot(sizes, dim, second, offset, input.device)

@@ -27,9 +27,10 @@ def _mean(per_example: Tensor, mask: Tensor | None) -> Tensor:
     return torch.where(mask, per_example, 0.0).sum() / mask.sum().clamp(min=1)
 
 
-def _excess(first: Tensor, second: Tensor) -> Tensor:
-    """Return the difference of log-probabilities, 0 where both are of impossible classes."""
-    return (first - second).masked_fill((first == -math.inf) & (second == -math.inf), 0.0)
+def _without_impossible(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log-probabilities that are equal numbers where both are minus infinity, so that their difference is 0."""
+    impossible = (first == -math.inf) & (second == -math.inf)
+    return first.masked_fill(impossible, 0.0), second.masked_fill(impossible, 0.0)
 
 
 def symmetric_kl(first: Tensor, second: Tensor, *, mask: Tensor | None = None) -> Tensor:
@@ -65,7 +66,8 @@ def symmetric_kl(first: Tensor, second: Tensor, *, mask: Tensor | None = None) -
 
 
 def _symmetric_kl(log_first: Tensor, log_second: Tensor, mask: Tensor | None) -> Tensor:
-    terms = (log_first.exp() - log_second.exp()) * _excess(log_first, log_second)
+    log_first, log_second = _without_impossible(log_first, log_second)
+    terms = (log_first.exp() - log_second.exp()) * (log_first - log_second)
     return 0.5 * _mean(terms.sum(-1), mask)
 
 
@@ -98,10 +100,13 @@ def js_divergence(first: Tensor, second: Tensor, *, mask: Tensor | None = None) 
     _check_pair(where, first, second)
     if mask is not None:
         check_mask(where, "mask", mask, first.shape[:-1])
-    log_first, log_second = first.log_softmax(-1), second.log_softmax(-1)
+    log_first, log_second = _without_impossible(first.log_softmax(-1), second.log_softmax(-1))
     log_middle = torch.logaddexp(log_first, log_second) - math.log(2)
-    terms = log_first.exp() * _excess(log_first, log_middle) + log_second.exp() * _excess(log_second, log_middle)
-    return 0.5 * _mean(terms.sum(-1), mask)
+    terms = [
+        each.exp() * (each - log_middle).masked_fill(each == -math.inf, 0.0)  # 0 log 0 is 0
+        for each in (log_first, log_second)
+    ]
+    return 0.5 * _mean((terms[0] + terms[1]).sum(-1), mask)
 
 
 def r_drop_loss(

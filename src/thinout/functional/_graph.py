@@ -12,8 +12,8 @@ from torch import Tensor
 
 from thinout import ops
 from thinout._checks import bad_value, check_choice, check_count
-from thinout.functional._shared import as_scalar, check_integers, check_probability, draw_uniform, drop, is_off
-from thinout.ops._inputs import check_floating_point
+from thinout.functional._shared import as_scalar, check_integers, check_probability, drop, is_off
+from thinout.ops._inputs import check_floating_point, check_generator
 
 
 def drop_edge_mask(
@@ -145,11 +145,14 @@ def _keep_exactly(
     num_edges: int, group: Tensor | None, p: float | Tensor, device: torch.device, generator: torch.Generator | None
 ) -> Tensor:
     """Choose all but an exact number of edges, or of groups: entry i is then for group i."""
-    noise = draw_uniform(torch.empty(0, device=device), (num_edges,), generator)
+    check_generator(generator)
+    # generator=None is passed on purpose, as in `ops.draw_key`: compiled code then draws what eager code draws.
+    drawn_on = device if generator is None else generator.device
+    order = torch.randperm(num_edges, generator=generator, device=drawn_on).to(device)
     num = torch.full((), num_edges, device=device) if group is None or num_edges == 0 else group.max() + 1
-    noise = noise.masked_fill(torch.arange(num_edges, device=device) >= num, math.inf)
-    rank = noise.argsort(stable=True).argsort()
-    return rank >= (num * as_scalar(p, noise)).round()
+    counts = order < num  # beyond the number of groups there is nothing to choose
+    num_dropped = (num * as_scalar(p, torch.empty(0, device=device))).round()
+    return torch.empty_like(counts).scatter(0, order, counts.cumsum(0) > num_dropped)
 
 
 def drop_node(

@@ -130,6 +130,8 @@ def _check_inputs(
         return
     if is_causal:
         bad_value(where, "attn_mask", "None with is_causal=True", f"a mask of shape {tuple(attn_mask.shape)}")
+    if attn_mask.dim() < 2:
+        bad_value(where, "attn_mask", "a tensor of at least 2 dimensions (*, Q, K)", f"shape {tuple(attn_mask.shape)}")
     if attn_mask.dtype != torch.bool and not attn_mask.is_floating_point():
         bad_type(where, "attn_mask", "a bool or floating-point tensor", f"a {attn_mask.dtype} tensor")
 
@@ -143,7 +145,7 @@ def _bias(
         return never.triu(begin + 1)
     if attn_mask is None:
         return None
-    if attn_mask.dim() > 1 and attn_mask.size(-2) > 1:
+    if attn_mask.size(-2) > 1:
         attn_mask = attn_mask[..., begin:end, :]
     if attn_mask.dtype != torch.bool:
         return attn_mask.to(query.dtype)

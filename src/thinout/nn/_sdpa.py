@@ -132,6 +132,11 @@ register(
             ),
             ErrorInput(
                 error=ValueError,
+                match="`attn_mask` must be a tensor of at least 2",
+                input=(torch.ones(3, 4), torch.ones(3, 4), torch.ones(3, 4), torch.ones(3)),
+            ),
+            ErrorInput(
+                error=ValueError,
                 match="`attn_mask` must be None with is_causal=True",
                 arguments={"is_causal": True},
                 input=(torch.ones(3, 4), torch.ones(3, 4), torch.ones(3, 4), torch.ones(3, 3)),
