@@ -1,7 +1,7 @@
-"""Dropout of words, patches and spans, and R-Drop, against closed forms and the bugs that others have.
+"""Dropout of words against closed forms and the bugs that others have.
 
 Random tests have fixed seeds. Each binomial test is at 1e-8 and each z-test at 6 standard errors, so that the false
-alarm rate of the file, over about 60 of them, is below 1e-6.
+alarm rate of the file, over about 20 of them, is below 1e-6.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from torch.nn import functional as torch_functional
 import thinout.functional as F
 import thinout.nn as tnn
 from thinout import ops
-from thinout.losses import RDropLoss, r_drop
 
 ALPHA = 1e-8
 
@@ -309,281 +308,33 @@ class TestMeanOfSurvivors:
             F.mean_of_survivors(torch.ones(2, 3), training=True)
 
 
-class TestPatchDropout:
-    @pytest.mark.parametrize(
-        ("length", "p", "kept"),
-        [(196, 0.5, 98), (10, 0.9, 1), (10, 0.7, 3), (10, 1.0, 1), (10, 0.01, 9), (7, 0.5, 3), (100, 0.71, 29)],
-    )
-    def test_length(self, length: int, p: float, kept: int) -> None:
-        # int(L * (1 - p)) gives 0 for 10 and 0.9, and 28 or 29 for 100 and 0.71 by luck.
-        assert F.num_patches_kept(length, p) == kept
-        y = F.patch_dropout(torch.ones(2, length + 2, 3), p, num_prefix_tokens=2, training=True)
-        assert y.shape == (2, kept + 2, 3)
-        assert int(10 * (1 - 0.9)) == 0
-
-    @pytest.mark.parametrize("ordered", [True, False])
-    @pytest.mark.parametrize("prefix", [0, 1, 3])
-    def test_rows_are_a_subset_and_the_indices_say_which(self, prefix: int, ordered: bool) -> None:
-        x = random(8, 20 + prefix, 4)
-        y, indices = F.patch_dropout(
-            x, 0.6, num_prefix_tokens=prefix, ordered=ordered, return_indices=True, training=True
-        )
-        assert torch.equal(y[:, :prefix], x[:, :prefix])
-        assert torch.equal(y[:, prefix:], x[:, prefix:].gather(1, indices[..., None].expand(-1, -1, 4)))
-        assert all(len(set(row)) == 8 for row in indices.tolist())
-        assert len({tuple(sorted(row)) for row in indices.tolist()}) > 1  # each example has its own
-        assert torch.equal(indices, indices.sort(1).values) == ordered
-
-    @pytest.mark.parametrize("ordered", [True, False])
-    def test_patches_are_kept_with_equal_probability(self, ordered: bool) -> None:
-        x = torch.zeros(20_000, 11, 1)
-        _, indices = F.patch_dropout(x, 0.7, ordered=ordered, return_indices=True, training=True)
-        for patch in range(10):
-            check_rate((indices == patch).any(1), 0.3)
-        if not ordered:
-            check_rate(indices[:, 0] == 0, 0.1)
-
-    def test_eval_and_rate_0_return_the_input(self) -> None:
-        x = random(2, 9, 3)
-        assert tnn.PatchDropout(0.5).eval()(x) is x
-        assert tnn.PatchDropout(0.0)(x) is x
-        y, indices = tnn.PatchDropout(0.5, return_indices=True).eval()(x)
-        assert y is x
-        assert indices is None
-
-    def test_gradient_goes_to_the_kept_patches_unscaled(self) -> None:
-        x = random(4, 9, 3).requires_grad_()
-        y, indices = F.patch_dropout(x, 0.5, return_indices=True, training=True)
-        (gradient,) = torch.autograd.grad(y.sum(), x)
-        expected = torch.zeros(4, 9).scatter(1, indices + 1, 1.0)
-        expected[:, 0] = 1
-        assert torch.equal(gradient, expected[..., None].expand(-1, -1, 3).double())
-
-    def test_arguments_in_the_order_of_timm(self) -> None:
-        layer = tnn.PatchDropout(0.5, 2, True, True)
-        assert repr(layer) == "PatchDropout(p=0.5, num_prefix_tokens=2, ordered=True, return_indices=True)"
-
-    def test_only_a_prefix(self) -> None:
-        x = random(2, 1, 3)
-        assert F.patch_dropout(x, 0.5, training=True) is x
-
-    def test_compiles_for_each_length(self) -> None:
-        layer, x = tnn.PatchDropout(0.5), random(2, 9, 3)
-        compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
-        for p in (0.5, 0.25):
-            layer.p = p
-            torch.manual_seed(1)
-            expected = layer(x)
-            torch.manual_seed(1)
-            assert torch.equal(compiled(x), expected)
-
-    def test_a_generator_of_its_own(self) -> None:
-        x, state = random(2, 9, 3), torch.get_rng_state()
-        outputs = [tnn.PatchDropout(0.5)(x, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
-        assert torch.equal(outputs[0], outputs[1])
-        assert not torch.equal(outputs[0], outputs[2])
-        assert torch.equal(torch.get_rng_state(), state)
+LOGITS, TOKENS, HEADS, ROWS = random(2, 3, 5, 6), random(4, 3, 2), random(8, 3, 2, 2), random(9, 3)
+WORDS, EDGES = ids(9, 4, 6), ids(9, 2, 20)
+BY_KEY = {
+    "embedding_dropout": lambda key: F.embedding_dropout(WORDS, ROWS, p=0.5, training=True, key=key),
+    "word_dropout": lambda key: F.word_dropout(WORDS, 0.5, unk_id=1, special_ids=(0,), training=True, key=key),
+    "token_dropout": lambda key: F.token_dropout(TOKENS, 0.5, training=True, key=key),
+    "mean_of_survivors": lambda key: F.mean_of_survivors(TOKENS, 0.7, training=True, key=key),
+    "drop_attention": lambda key: F.drop_attention(LOGITS.softmax(-1), 0.7, training=True, key=key),
+    "drop_attention, spans": lambda key: F.drop_attention(LOGITS.softmax(-1), 0.7, window=2, training=True, key=key),
+    "drop_key": lambda key: F.drop_key(LOGITS, 0.7, training=True, key=key),
+    "drop_head": lambda key: F.drop_head(HEADS, 0.7, training=True, key=key),
+    "scaled_dot_product_attention": lambda key: F.scaled_dot_product_attention(
+        LOGITS, LOGITS, LOGITS, dropout_p=0.5, training=True, mask_key=key
+    ),
+    "drop_edge_mask": lambda key: F.drop_edge_mask(EDGES, 0.5, undirected=True, training=True, key=key),
+    "drop_node": lambda key: F.drop_node(ROWS, 0.5, training=True, key=key),
+}
 
 
-class TestHiddenCut:
-    def spans(self, y: torch.Tensor) -> list[tuple[int, int]]:
-        """Return begin and size of the cut of each text, after making sure that it is one span of whole tokens."""
-        cut = (y == 0).all(-1)
-        assert torch.equal(cut, (y == 0).any(-1))
-        found = []
-        for row in cut.int().tolist():
-            marks = "".join(map(str, row))
-            size = marks.count("1")
-            assert marks.find("1" * size) >= 0
-            found.append((marks.find("1"), size))
-        return found
-
-    @pytest.mark.parametrize(
-        ("length", "ratio", "size"), [(10, 0.3, 3), (10, 0.05, 1), (100, 0.29, 29), (10, 1.0, 9), (2, 0.9, 1)]
-    )
-    def test_one_span_of_the_length(self, length: int, ratio: float, size: int) -> None:
-        x = torch.ones(300, length, 2)
-        spans = self.spans(F.hidden_cut(x, ratio, training=True))
-        assert {each for _, each in spans} == {size}
-        assert {begin for begin, _ in spans} == set(range(length - size + 1)) or length == 100
-
-    def test_what_is_left_is_untouched(self) -> None:
-        x = random(5, 12, 3)
-        y = F.hidden_cut(x, 0.25, training=True)
-        assert torch.equal(y[y != 0], x[y != 0])
-        x[:] = math.nan
-        assert (F.hidden_cut(x, 0.25, training=True) == 0).sum() == 5 * 3 * 3
-
-    def test_begins_are_uniform(self) -> None:
-        begins = torch.tensor(
-            [begin for begin, _ in self.spans(F.hidden_cut(torch.ones(20_000, 8, 1), 0.5, training=True))]
-        )
-        for begin in range(5):
-            check_rate(begins == begin, 0.2)
-
-    def test_one_token_is_not_cut(self) -> None:
-        x = torch.ones(3, 1, 2)
-        assert torch.equal(F.hidden_cut(x, 1.0, training=True), x)
-
-    def test_padding_is_neither_cut_nor_counted(self) -> None:
-        lengths = torch.tensor([20, 10, 1, 0]).repeat(200)
-        y = F.hidden_cut(torch.ones(800, 20, 2), 0.3, lengths=lengths, training=True)
-        spans = self.spans(y)
-        assert [size for _, size in spans[:4]] == [6, 3, 0, 0]
-        assert max(begin + size for begin, size in spans[1::4]) == 10
-
-    def test_spans_cover_one_of_the_tokens_with_the_best_scores(self) -> None:
-        scores = random(400, 10)
-        best = scores.topk(4, dim=1).indices
-        spans = self.spans(F.hidden_cut(torch.ones(400, 10, 2), 0.2, scores=scores, training=True))
-        begins = set()
-        for row, (begin, size) in zip(best.tolist(), spans, strict=True):
-            assert size == 2
-            assert set(row) & {begin, begin + 1}
-            begins.add(begin in row)
-        assert begins == {True, False}  # a span at the end begins earlier
-        lengths = torch.full((400,), 5)
-        spans = self.spans(F.hidden_cut(torch.ones(400, 10, 2), 0.4, scores=scores, lengths=lengths, training=True))
-        assert max(begin + size for begin, size in spans) == 5
-
-    def test_eval_and_ratio_0_return_the_input(self) -> None:
-        x = random(2, 9, 3)
-        assert tnn.HiddenCut(0.5).eval()(x) is x
-        assert tnn.HiddenCut(0.0)(x) is x
-
-
-LOGITS = random(2, 6, 5)
-
-
-class TestConsistency:
-    def test_symmetric_kl_of_two_classes(self) -> None:
-        # With p = sigmoid(a) and q = sigmoid(b) it is (p - q) (a - b) / 2.
-        a, b = random(20), random(20, seed=1)
-        logits = [torch.stack([x, torch.zeros(20)], dim=1) for x in (a, b)]
-        expected = ((a.sigmoid() - b.sigmoid()) * (a - b) / 2).mean()
-        torch.testing.assert_close(F.symmetric_kl(*logits), expected)
-
-    def test_symmetric_kl_is_the_mean_of_pytorchs(self) -> None:
-        first, second = LOGITS.log_softmax(-1)
-        pair = torch_functional.kl_div(first, second, reduction="batchmean", log_target=True)
-        pair = pair + torch_functional.kl_div(second, first, reduction="batchmean", log_target=True)
-        torch.testing.assert_close(F.symmetric_kl(*LOGITS), pair / 2)
-
-    def test_js_divergence_by_its_definition(self) -> None:
-        p, q = LOGITS.softmax(-1)
-        m = (p + q) / 2
-        expected = ((p * (p / m).log()).sum(-1) + (q * (q / m).log()).sum(-1)).mean() / 2
-        torch.testing.assert_close(F.js_divergence(*LOGITS), expected)
-
-    @pytest.mark.parametrize("function", [F.symmetric_kl, F.js_divergence])
-    def test_a_divergence_is_one(self, function) -> None:
-        first, second = LOGITS
-        torch.testing.assert_close(function(first, second), function(second, first), rtol=0, atol=1e-16)
-        assert function(first, second) > 0
-        assert function(first, first) == 0
-        assert function(first, first + 3) < 1e-15  # logits are defined up to a constant
-        mask = torch.tensor([True, False, True, True, False, False])
-        poisoned = torch.where(mask[:, None], second, math.nan)
-        torch.testing.assert_close(function(first, poisoned, mask=mask), function(first[mask], second[mask]))
-        assert function(first, second, mask=torch.zeros(6, dtype=torch.bool)) == 0
-
-    @pytest.mark.parametrize("function", [F.symmetric_kl, F.js_divergence])
-    def test_impossible_classes_are_no_nan(self, function) -> None:
-        blocked = torch.tensor([False, True, False, False, True])
-        logits = LOGITS.masked_fill(blocked, -math.inf).requires_grad_()
-        loss = function(*logits)
-        torch.testing.assert_close(loss, function(*LOGITS[..., ~blocked]))
-        (gradient,) = torch.autograd.grad(loss, logits)
-        assert gradient.isfinite().all()
-
-    def test_a_class_that_is_impossible_for_one_side(self) -> None:
-        sides = torch.tensor([[0.0, -math.inf], [-math.inf, 0.0]]).requires_grad_()
-        loss = F.js_divergence(*sides)
-        assert loss.item() == pytest.approx(math.log(2))
-        assert torch.autograd.grad(loss, sides)[0].isfinite().all()
-        assert F.symmetric_kl(*sides) == math.inf
-
-
-class TestRDrop:
-    target = torch.tensor([0, 1, 2, 3, 4, 0])
-
-    def test_the_form_of_the_paper(self) -> None:
-        first, second = LOGITS
-        entropies = torch_functional.cross_entropy(first, self.target) + torch_functional.cross_entropy(
-            second, self.target
-        )
-        expected = entropies + 3.0 * F.symmetric_kl(first, second)
-        torch.testing.assert_close(RDropLoss(alpha=3.0)(first, second, self.target), expected)
-        torch.testing.assert_close(RDropLoss(alpha=3.0)(second, first, self.target), expected)
-        # The form of the README: its alpha is half of the paper's, up to a factor 2 of the whole.
-        readme = entropies / 2 + 1.5 * F.symmetric_kl(first, second)
-        torch.testing.assert_close(expected, 2 * readme)
-
-    def test_both_passes_take_gradients(self) -> None:
-        first, second = (x.clone().requires_grad_() for x in LOGITS)
-        difference = F.r_drop_loss(first, second, self.target, alpha=1.0) - F.r_drop_loss(
-            first, second, self.target, alpha=0.0
-        )
-        assert all(gradient.abs().min() > 0 for gradient in torch.autograd.grad(difference, (first, second)))
-        run = lambda a, b: F.r_drop_loss(a, b, self.target, alpha=2.0, label_smoothing=0.1)  # noqa: E731
-        assert torch.autograd.gradcheck(run, (first, second))
-
-    def test_the_batch_size_changes_nothing(self) -> None:
-        # A cross entropy that is averaged beside a divergence that is summed would.
-        first, second = LOGITS
-        doubled = F.r_drop_loss(first.repeat(2, 1), second.repeat(2, 1), self.target.repeat(2), alpha=5.0)
-        torch.testing.assert_close(doubled, F.r_drop_loss(first, second, self.target, alpha=5.0))
-
-    @pytest.mark.parametrize("ignore_index", [-100, 0])
-    @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
-    def test_padding_is_left_out_before_the_reduction(self, ignore_index: int, label_smoothing: float) -> None:
-        target = torch.tensor([[3, 2, 1], [4, ignore_index, ignore_index]])
-        first, second = LOGITS.view(2, 2, 3, 5)
-        real = target != ignore_index
-        options = {"alpha": 2.0, "ignore_index": ignore_index, "label_smoothing": label_smoothing}
-        expected = F.r_drop_loss(first[real], second[real], target[real], **options)
-        poisoned = torch.where(real[..., None], second, math.nan)
-        torch.testing.assert_close(F.r_drop_loss(first, poisoned, target, **options), expected)
-
-    def test_cross_entropy_is_pytorchs(self) -> None:
-        target = torch.tensor([3, 2, 1, 4, -100, -100])
-        loss = F.r_drop_loss(LOGITS[0], LOGITS[0], target, label_smoothing=0.1)
-        torch.testing.assert_close(loss, 2 * torch_functional.cross_entropy(LOGITS[0], target, label_smoothing=0.1))
-        assert F.r_drop_loss(*LOGITS, torch.full((6,), -100)) == 0
-
-    def test_helper_runs_twice_in_training_and_once_in_eval(self) -> None:
-        calls = []
-        model = nn.Sequential(nn.Linear(4, 16), tnn.Dropout(0.5), nn.Linear(16, 5)).double()
-        model.register_forward_hook(lambda *_: calls.append(1))
-        x = random(6, 4)
-        torch.manual_seed(3)
-        loss = r_drop(model, x, self.target, alpha=2.0)
-        torch.manual_seed(3)
-        first, second = model(x), model(x)
-        assert not torch.equal(first, second)
-        assert torch.equal(loss, F.r_drop_loss(first, second, self.target, alpha=2.0))
-        calls.clear()
-        value = r_drop(model.eval(), (x,), self.target, alpha=2.0)
-        assert len(calls) == 1
-        torch.testing.assert_close(value, 2 * torch_functional.cross_entropy(model(x), self.target))
-
-    def test_rate_0_has_no_divergence(self) -> None:
-        model = nn.Sequential(tnn.Dropout(0.0), nn.Linear(4, 5)).double()
-        x = random(6, 4)
-        assert torch.equal(r_drop(model, x, self.target, alpha=0.0), r_drop(model, x, self.target, alpha=9.0))
-
-    def test_wrong_uses(self) -> None:
-        with pytest.raises(ValueError, match=r"`target` must be of shape \(6,\).* Move the classes"):
-            F.r_drop_loss(*LOGITS, self.target[:5])
-        with pytest.raises(ValueError, match="`second` must be of the shape"):
-            F.r_drop_loss(LOGITS[0], LOGITS[1, :5], self.target)
-        with pytest.raises(ValueError, match="`alpha` must be a number of at least 0"):
-            F.r_drop_loss(*LOGITS, self.target, alpha=-1.0)
-        with pytest.raises(ValueError, match="`label_smoothing` must be"):
-            F.r_drop_loss(*LOGITS, self.target, label_smoothing=1.5)
-        with pytest.raises(TypeError, match="`target` must be a tensor of integers"):
-            F.r_drop_loss(*LOGITS, self.target.float())
-
-    def test_a_loss_is_no_layer(self) -> None:
-        assert "RDropLoss" not in tnn.REGISTRY
-        assert repr(RDropLoss(0.5)) == "RDropLoss(alpha=0.5, ignore_index=-100, label_smoothing=0.0)"
+@pytest.mark.parametrize("name", BY_KEY)
+def test_vmap_over_keys_is_a_loop(name: str) -> None:
+    """The samples of Monte Carlo dropout: one input for all, a key for each."""
+    keys = torch.arange(6)
+    together = torch.func.vmap(BY_KEY[name])(keys)
+    one_by_one = torch.stack([BY_KEY[name](key) for key in keys])
+    if name == "scaled_dot_product_attention":  # products of matrices of another shape
+        torch.testing.assert_close(together, one_by_one)
+    else:
+        assert torch.equal(together, one_by_one)
+    assert len({tuple(sample.flatten().tolist()) for sample in one_by_one}) > 1

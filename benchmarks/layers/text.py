@@ -119,7 +119,6 @@ ROWS = [
         ours=lambda: tnn.DropKey(0.1),
         plain=lambda layer: lambda x: x.masked_fill(torch.rand_like(x) < 0.1, -math.inf),
         inputs=lambda: (normal(8, 8, 128, 128),),
-        heavy=True,
     ),
     Row(
         layer="DropHead",

@@ -121,7 +121,7 @@ def drop_edge(
     if is_off(p, training):
         return edge_index, torch.arange(edge_index.size(1), device=edge_index.device)
     ids = keep.nonzero().squeeze(1)
-    return edge_index[:, ids], ids
+    return edge_index.index_select(1, ids), ids
 
 
 def _check_edges(where: str, edge_index: Tensor) -> None:
