@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thinout import ops
-from thinout._checks import bad_value, check_p
+from thinout._checks import bad_type, bad_value, check_p
 from thinout.ops import NoiseShape, _apply
 from thinout.ops._contract import NARROW, WIDE, Mask, quantise
 from thinout.ops._inputs import check_floating_point, check_generator, check_key, check_rate
@@ -145,3 +145,26 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 def _wrapped(number: int) -> int:
     return (number + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+def check_integers(where: str, name: str, tensor: Tensor) -> None:
+    """Raise unless an argument is a tensor of integers."""
+    kinds = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+    if not isinstance(tensor, Tensor) or tensor.dtype not in kinds:
+        got = f"a {tensor.dtype} tensor" if isinstance(tensor, Tensor) else repr(type(tensor).__name__)
+        bad_type(where, name, "a tensor of integers", got)
+
+
+def check_mask(where: str, name: str, mask: Tensor, shape: Sequence[int]) -> None:
+    """Raise unless an argument is a bool tensor of a shape; True stands for what counts."""
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        got = f"a {mask.dtype} tensor" if isinstance(mask, Tensor) else repr(type(mask).__name__)
+        bad_type(where, name, "a bool tensor, True where there is something", got)
+    if mask.shape != tuple(shape):
+        bad_value(where, name, f"of shape {tuple(shape)}", tuple(mask.shape))
+
+
+def may_happen(case: Tensor) -> bool:
+    """Whether a rare case, a bool tensor, must be treated: asked where that is free, else taken for granted."""
+    free = case.device.type == "cpu" and not torch._C._are_functorch_transforms_active()
+    return not free or _apply.needs_operator(case) or bool(case.any())

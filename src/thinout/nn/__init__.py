@@ -4,40 +4,64 @@ from thinout.nn._adaptive import InformationDropout as InformationDropout
 from thinout.nn._adaptive import Standout as Standout
 from thinout.nn._alpha import AlphaDropout as AlphaDropout
 from thinout.nn._alpha import FeatureAlphaDropout as FeatureAlphaDropout
+from thinout.nn._attention import DropAttention as DropAttention
+from thinout.nn._attention import DropHead as DropHead
+from thinout.nn._attention import DropKey as DropKey
 from thinout.nn._channel import Dropout1d as Dropout1d
 from thinout.nn._channel import Dropout2d as Dropout2d
 from thinout.nn._channel import Dropout3d as Dropout3d
 from thinout.nn._elementwise import ClassicDropout as ClassicDropout
 from thinout.nn._elementwise import Dropout as Dropout
+from thinout.nn._graph import DropEdge as DropEdge
+from thinout.nn._graph import DropMessage as DropMessage
+from thinout.nn._graph import DropNode as DropNode
 from thinout.nn._multi_sample import MultiSampleDropout as MultiSampleDropout
 from thinout.nn._nested import NestedDropout as NestedDropout
 from thinout.nn._noise import GaussianDropout as GaussianDropout
 from thinout.nn._noise import GaussianNoise as GaussianNoise
 from thinout.nn._noise import Uout as Uout
+from thinout.nn._patches import HiddenCut as HiddenCut
+from thinout.nn._patches import PatchDropout as PatchDropout
 from thinout.nn._registry import REGISTRY as REGISTRY
 from thinout.nn._registry import ErrorInput as ErrorInput
 from thinout.nn._registry import LayerSpec as LayerSpec
+from thinout.nn._sdpa import ScaledDotProductAttention as ScaledDotProductAttention
 from thinout.nn._shakeout import ShakeoutLinear as ShakeoutLinear
 from thinout.nn._swapout import Swapout as Swapout
+from thinout.nn._tokens import EmbeddingDropout as EmbeddingDropout
+from thinout.nn._tokens import TokenDropout as TokenDropout
+from thinout.nn._tokens import WordDropout as WordDropout
 
 __all__ = [
     "REGISTRY",
     "AlphaDropout",
     "ClassicDropout",
+    "DropAttention",
+    "DropEdge",
+    "DropHead",
+    "DropKey",
+    "DropMessage",
+    "DropNode",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
+    "EmbeddingDropout",
     "ErrorInput",
     "FeatureAlphaDropout",
     "GaussianDropout",
     "GaussianNoise",
+    "HiddenCut",
     "InformationDropout",
     "LayerSpec",
     "MultiSampleDropout",
     "NestedDropout",
+    "PatchDropout",
+    "ScaledDotProductAttention",
     "ShakeoutLinear",
     "Standout",
     "Swapout",
+    "TokenDropout",
     "Uout",
+    "WordDropout",
 ]
