@@ -10,7 +10,7 @@ from torch import Tensor
 from thinout import ops
 from thinout._checks import bad_value
 from thinout.functional._shared import Rate, check_probability, is_off
-from thinout.ops._inputs import check_floating_point
+from thinout.ops._inputs import check_floating_point, check_key
 
 _ROUNDING = 1e-9  # 0.29 * 100 is 28.999999999999996, and means 29
 
@@ -70,7 +70,7 @@ def targeted_weight_dropout(
     threshold, every = _threshold(units.flatten(1), gamma)
     threshold = threshold.reshape(-1, *[1] * (weight.dim() - 1)).movedim(0, dim)
     candidates = (weight.detach().abs() < threshold) | every
-    return _drop(where, weight, candidates, alpha, training, None, key, generator, offset)
+    return _drop(where, weight, candidates, alpha, training, key, generator, offset)
 
 
 def targeted_unit_dropout(
@@ -129,8 +129,7 @@ def targeted_unit_dropout(
     norms = torch.linalg.vector_norm(weight.detach(), dim=others, keepdim=True, dtype=wide)
     threshold, every = _threshold(norms.reshape(1, -1), gamma)
     candidates = (norms < threshold.reshape(())) | every
-    noise_shape = [1 if other in others else None for other in range(weight.dim())]
-    return _drop(where, weight, candidates, alpha, training, noise_shape, key, generator, offset)
+    return _drop(where, weight, candidates, alpha, training, key, generator, offset)
 
 
 def _check(where: str, weight: Tensor, alpha: Rate, gamma: Rate) -> Rate:
@@ -163,15 +162,15 @@ def _drop(
     candidates: Tensor,
     alpha: Rate,
     training: bool,
-    noise_shape: list[int | None] | None,
     key: Tensor | int | None,
     generator: torch.Generator | None,
     offset: int,
 ) -> Tensor:
+    """Drop candidates, which are as the weight or one a unit."""
     if not training:
-        return weight.masked_fill(candidates, 0.0)
+        return torch.where(candidates, 0.0, weight)
     if is_off(alpha, True):
         return weight
-    key = ops.draw_key(generator) if key is None else key
-    dropped = ops.dropout(weight, key, alpha, offset=offset, noise_shape=noise_shape, rescale=False)
-    return torch.where(candidates, dropped, weight)
+    key = ops.draw_key(generator) if key is None else check_key(where, key, weight.device)
+    keep = ops.dropout_mask(tuple(candidates.shape), key, alpha, offset=offset, device=weight.device)
+    return torch.where(candidates & ~keep, 0.0, weight)
