@@ -3,10 +3,10 @@
 from thinout.nn._channel import Dropout1d as Dropout1d
 from thinout.nn._channel import Dropout2d as Dropout2d
 from thinout.nn._channel import Dropout3d as Dropout3d
-from thinout.nn._drop_connect import DropConnectConv1d as DropConnectConv1d
-from thinout.nn._drop_connect import DropConnectConv2d as DropConnectConv2d
-from thinout.nn._drop_connect import DropConnectConv3d as DropConnectConv3d
 from thinout.nn._drop_connect import DropConnectLinear as DropConnectLinear
+from thinout.nn._drop_connect_conv import DropConnectConv1d as DropConnectConv1d
+from thinout.nn._drop_connect_conv import DropConnectConv2d as DropConnectConv2d
+from thinout.nn._drop_connect_conv import DropConnectConv3d as DropConnectConv3d
 from thinout.nn._elementwise import ClassicDropout as ClassicDropout
 from thinout.nn._elementwise import Dropout as Dropout
 from thinout.nn._fraternal import FraternalLoss as FraternalLoss
