@@ -60,6 +60,7 @@ def test_eval_and_rate_zero_are_the_module_itself_and_draw_nothing(layer: tnn.We
     layer(x)
     state = torch.get_rng_state()
     assert torch.equal(layer.eval()(x)[0], expected)
+    assert layer.dropped_weights() == {name: layer.module.get_parameter(name) for name in layer.names}
     layer.train().p = 0.0
     assert torch.equal(layer(x)[0], expected)
     assert torch.equal(torch.get_rng_state(), state)
@@ -271,6 +272,40 @@ def test_checkpoints_pass_between_wrapped_and_bare() -> None:
     assert [name for name, _ in wrapped[1].named_parameters()][1] == "module.weight_hh_l0"
 
 
+def test_functional_call_takes_parameters_by_both_names(x: Tensor) -> None:
+    layer = tnn.WeightDrop(nn.LSTM(6, 5), "weight_hh_l0", p=1.0)
+    before = copy.deepcopy(layer.state_dict())
+    weights = {name: torch.randn_like(weight) for name, weight in layer.state_dict().items()}
+    expected = copy.deepcopy(layer.module)
+    expected.load_state_dict({**weights, "weight_hh_l0": torch.zeros(20, 5)})
+    for prefix in ("", "module."):
+        renamed = {prefix + name: weight for name, weight in weights.items()}
+        assert torch.equal(torch.func.functional_call(layer, renamed, (x,))[0], expected(x)[0])
+        assert list(layer.state_dict()) == list(before)
+        assert all(torch.equal(weight, before[name]) for name, weight in layer.state_dict().items())
+        assert len(list(layer.parameters())) == 4
+
+
+def test_functional_call_takes_buffers_by_both_names() -> None:
+    layer, x = tnn.WeightDrop(nn.BatchNorm1d(3), "weight").eval(), torch.randn(4, 3)
+    for prefix in ("", "module."):
+        state = {f"{prefix}running_mean": torch.full((3,), 2.0)}
+        torch.testing.assert_close(torch.func.functional_call(layer, state, (x,)), layer(x - 2.0))
+        assert torch.equal(layer.module.running_mean, torch.zeros(3))
+        assert "running_mean" not in vars(layer)
+
+
+def test_what_the_wrapper_lacks_is_the_modules() -> None:
+    layer = tnn.WeightDrop(nn.LSTM(6, 5), "weight_hh_l0")
+    assert layer.hidden_size == 5
+    assert layer.weight_hh_l0 is layer.module.weight_hh_l0
+    layer.weight_hh_l0 = nn.Parameter(torch.ones(20, 5))
+    assert torch.equal(layer.module.weight_hh_l0, torch.ones(20, 5))
+    assert len(list(layer.parameters())) == 4
+    with pytest.raises(AttributeError, match="'LSTM' object has no attribute 'other'"):
+        _ = layer.other
+
+
 def test_a_checkpoint_with_missing_or_unknown_keys_is_refused() -> None:
     layer = tnn.WeightDrop(nn.LSTM(6, 5), "weight_hh_l0")
     state = layer.state_dict()
@@ -324,7 +359,12 @@ def test_wrapping_twice_is_refused() -> None:
         tnn.WeightDrop(once, "module.weight_hh_l0")
     with pytest.raises(ValueError, match="Wrap a module once"):
         tnn.WeightDrop(nn.Sequential(once), "0.module.weight_hh_l0")
-    tnn.WeightDrop(once, "module.weight_ih_l0")  # another weight is another matter
+    both, x = tnn.WeightDrop(once, "module.weight_ih_l0"), torch.randn(4, 1, 2)  # another weight is another matter
+    assert list(both.state_dict()) == list(once.module.state_dict())
+    both.load_state_dict(once.module.state_dict(), strict=True)
+    both(x)[0].sum().backward()
+    assert (once.module.weight_ih_l0.grad == 0).any()
+    assert torch.equal(both.eval()(x)[0], once.module(x)[0])
 
 
 def test_parametrized_weights_are_refused() -> None:

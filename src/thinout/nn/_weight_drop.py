@@ -26,8 +26,9 @@ class WeightDrop(Rated):
     themselves stay the module's parameters: they receive the gradients, which are zero where a weight is dropped. A
     recurrent layer has one mask for all time steps and examples of a call. In eval the module runs as it is.
 
-    `state_dict` and `load_state_dict` know the names that the module has without the wrapper, so checkpoints pass
-    between both; `named_parameters` shows the wrapper's ``module.`` before them. To end the dropping, take `module`.
+    The keys of `state_dict` are those that the module has without the wrapper, so checkpoints pass between both;
+    `named_parameters` shows the wrapper's ``module.`` before them. Attributes that the wrapper lacks are the module's.
+    To end the dropping, take `module`.
 
     Args:
         module: the module; it is wrapped, not copied.
@@ -77,9 +78,29 @@ class WeightDrop(Rated):
         output = torch.func.functional_call(self.module, self.dropped_weights(), args, kwargs, tie_weights=False)
         for name in self.names:
             owner, own_name = _owner(self.module, name)
-            if isinstance(owner, nn.RNNBase):  # it keeps a second list of its weights
-                setattr(owner, own_name, getattr(owner, own_name))
+            weight = getattr(owner, own_name)
+            if isinstance(owner, nn.RNNBase) and isinstance(weight, nn.Parameter):
+                setattr(owner, own_name, weight)  # it keeps a second list of its weights, and renews it at this
         return output
+
+    def __getattr__(self, name: str) -> Any:
+        """Find what the wrapper lacks in the module, as code that walks along the keys of a state dict needs."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "module":
+                raise
+            return getattr(self.module, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Hand on what is the module's: `torch.func.functional_call` may use the keys of a state dict."""
+        module = self.__dict__.get("_modules", {}).get("module")
+        if module is None or (name not in module._parameters and name not in module._buffers):
+            super().__setattr__(name, value)
+        elif isinstance(value, nn.Parameter) or name in module._buffers:
+            setattr(module, name, value)
+        else:
+            module._parameters[name] = value
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         for key in [key for key in state_dict if key.startswith(prefix)]:
