@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from thinout._checks import bad_value, check_choice, check_nonnegative
 from thinout.functional._shared import times
@@ -48,5 +49,5 @@ def fraternal_loss(first: Tensor, second: Tensor, *, kappa: float | Tensor = 0.1
     check_choice(where, "reduction", reduction, REDUCTIONS)
     if first.shape != second.shape or first.dim() == 0:
         bad_value(where, "second", f"of the shape {tuple(first.shape)} and not 0-d", tuple(second.shape))
-    distance = (first - second).square()
-    return times(distance.mean() if reduction == "mean" else distance.mean(-1), kappa)
+    distance = mse_loss(first, second, reduction=reduction).to(first.dtype)  # autocast makes it float32
+    return times(distance if reduction == "mean" else distance.mean(-1), kappa)
