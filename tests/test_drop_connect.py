@@ -82,6 +82,13 @@ def test_the_mask_of_a_batch_is_that_of_the_first_example() -> None:
     assert all(not torch.allclose(example[i], example[j]) for i in range(4) for j in range(i))
 
 
+def test_examples_of_a_wide_layer_have_the_masks_of_one_large_mask() -> None:
+    weight, x = torch.randn(500, 700), torch.randn(3, 700)  # more than what is computed at a time
+    masked = ops.dropout(weight.expand(3, 500, 700), 4, 0.5, backend="reference")
+    y = F.drop_connect_linear(x, weight, p=0.5, training=True, mode="example", key=4)
+    torch.testing.assert_close(y, torch.einsum("noi,ni->no", masked, x), rtol=1e-5, atol=1e-3)
+
+
 def test_the_steps_of_one_example_share_its_mask() -> None:
     layer = tnn.DropConnectLinear(7, 5, p=0.4, mode="example")
     x = torch.randn(3, 1, 1, 7).expand(3, 4, 2, 7)

@@ -6,8 +6,8 @@ Shape letters: N batch, C channels, L length, D depth, H height, W width.
 from thinout.functional._channel import dropout1d as dropout1d
 from thinout.functional._channel import dropout2d as dropout2d
 from thinout.functional._channel import dropout3d as dropout3d
-from thinout.functional._drop_connect import drop_connect_conv as drop_connect_conv
 from thinout.functional._drop_connect import drop_connect_linear as drop_connect_linear
+from thinout.functional._drop_connect_conv import drop_connect_conv as drop_connect_conv
 from thinout.functional._dropout import classic_dropout as classic_dropout
 from thinout.functional._dropout import dropout as dropout
 from thinout.functional._fraternal import fraternal_loss as fraternal_loss

@@ -1,4 +1,4 @@
-"""DropConnect: dropout of single weights of linear layers and convolutions."""
+"""DropConnect: dropout of single weights; here what layers share, and the linear one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,12 +36,13 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
 }
 _CHUNK = 1 << 20  # numbers that Gaussian inference draws at a time
+_CACHED = 1 << 19  # weights of examples that a product of rows takes at a time, few enough to stay in the cache
 
 Activation = str | Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class _Operation:
+class Operation:
     """A layer's arithmetic.
 
     Args:
@@ -58,7 +59,7 @@ class _Operation:
 
 
 @dataclass(frozen=True)
-class _Options:
+class Options:
     """How to drop and what to do at test time; see `drop_connect_linear`."""
 
     where: str
@@ -91,9 +92,9 @@ def check_options(
     return check_choice(where, "mode", mode, MODES), inference, check_count(where, "num_samples", num_samples)
 
 
-def _run(
-    operation: _Operation,
-    options: _Options,
+def run(
+    operation: Operation,
+    options: Options,
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -102,6 +103,7 @@ def _run(
     generator: torch.Generator | None,
     offset: int,
 ) -> Tensor:
+    """Apply a layer with whatever noise its options ask for."""
     sampled = not is_off(options.p, True) and (training or options.inference == "gaussian")
     if not sampled:
         keep = 1.0 if training or options.inverted else 1 - effective_rate(options.where, options.p)
@@ -110,13 +112,13 @@ def _run(
         return options.activate(_masked(operation, options, input, weight, bias, key, generator, offset))
     if key is not None:
         bad_value(options.where, "key", "None where the noise is Gaussian", repr(key), "Pass generator= in its place.")
-    mean, std = _moments(operation, options, input, weight, bias)
+    normal = _moments(operation, options, input, weight, bias)
     if training:
-        return options.activate((mean + std * draw_normal(mean, generator=generator)).to(mean.dtype))
-    return _average(options, mean, std, generator)
+        return options.activate(normal.sample(normal.mean.shape, generator))
+    return _average(options, normal, generator)
 
 
-def _scale(options: _Options, weight: Tensor, bias: Tensor | None, factor: Rate) -> tuple[Tensor, Tensor | None]:
+def _scale(options: Options, weight: Tensor, bias: Tensor | None, factor: Rate) -> tuple[Tensor, Tensor | None]:
     """Multiply what is dropped by a factor."""
     if not isinstance(factor, Tensor) and factor == 1:
         return weight, bias
@@ -124,8 +126,8 @@ def _scale(options: _Options, weight: Tensor, bias: Tensor | None, factor: Rate)
 
 
 def _masked(
-    operation: _Operation,
-    options: _Options,
+    operation: Operation,
+    options: Options,
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -135,8 +137,10 @@ def _masked(
 ) -> Tensor:
     keys = draw_keys(options.where, 1 + options.drop_bias, key, generator, input.device)
 
-    def drop(parameter: Tensor, its_key: Tensor) -> Tensor:
-        return ops.dropout(parameter, its_key, options.p, offset=offset, rescale=options.inverted)
+    def drop(parameter: Tensor, its_key: Tensor, first_index: int = 0) -> Tensor:
+        return ops.dropout(
+            parameter, its_key, options.p, offset=offset, rescale=options.inverted, first_index=first_index
+        )
 
     examples = input.shape[0] if options.mode == "example" and operation.batched else None
     if examples is None:
@@ -144,7 +148,14 @@ def _masked(
         return operation.apply(input, drop(weight, keys[0]), dropped)
     if examples == 0:
         return operation.apply(input, weight, bias)
-    output = operation.each(input, drop(weight.expand(examples, *weight.shape), keys[0]))
+    chunk = examples
+    if operation.trailing == 0 and not torch.compiler.is_compiling():
+        chunk = max(1, _CACHED // max(1, weight.numel()))
+    outputs = [
+        operation.each(part, drop(weight.expand(len(part), *weight.shape), keys[0], number * chunk * weight.numel()))
+        for number, part in enumerate(torch.split(input, chunk))
+    ]
+    output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     if bias is None:
         return output
     if options.drop_bias:
@@ -154,7 +165,7 @@ def _masked(
     return output + bias.reshape(*bias.shape, *[1] * operation.trailing)
 
 
-def _factors(options: _Options) -> tuple[Rate, Rate]:
+def _factors(options: Options) -> tuple[Rate, Rate]:
     """Return what the mean and the variance of a dropped weight are, in units of the weight and of its square."""
     p = effective_rate(options.where, options.p)
     if not options.inverted:
@@ -165,19 +176,29 @@ def _factors(options: _Options) -> tuple[Rate, Rate]:
     return (keep > 0).to(p.dtype), torch.where(keep > 0, p / keep.clamp(min=2.0**-16), 0.0)
 
 
-def _moments(
-    operation: _Operation, options: _Options, input: Tensor, weight: Tensor, bias: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of the output over masks of the weights."""
+class _Normal(NamedTuple):
+    """The normal distribution of the output, of deviation root * scale; only the root has a gradient."""
+
+    mean: Tensor
+    root: Tensor
+    scale: Tensor
+
+    def sample(self, shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
+        noise = draw_normal(self.mean, shape, generator) * self.scale
+        return torch.addcmul(self.mean, self.root, noise).to(self.mean.dtype)
+
+
+def _moments(operation: Operation, options: Options, input: Tensor, weight: Tensor, bias: Tensor | None) -> _Normal:
+    """Return mean and deviation of the output over masks of the weights."""
     mean_factor, variance_factor = _factors(options)
     mean = operation.apply(input, *_scale(options, weight, bias, mean_factor))
     dropped_bias = _square(bias) if options.drop_bias and bias is not None else None
     with _full_precision(input):
         variance = operation.apply(_square(input), _square(weight), dropped_bias)
-    variance = times(variance, variance_factor)
-    # The slope of the root at 0 is infinite, and a unit without input has no variance.
-    positive = variance > 0
-    return mean, torch.where(positive, torch.where(positive, variance, 1.0).sqrt(), 0.0)
+    # The slope of the root at 0 is infinite, and an output without input has no variance: there 1 stands for it.
+    positive = variance.detach() > 0
+    scale = times(positive.to(variance.dtype), variance_factor**0.5)
+    return _Normal(mean, torch.where(positive, variance, 1.0).sqrt(), scale)
 
 
 def _square(x: Tensor) -> Tensor:
@@ -190,14 +211,15 @@ def _full_precision(x: Tensor) -> contextlib.AbstractContextManager[Any]:
     return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else contextlib.nullcontext()
 
 
-def _average(options: _Options, mean: Tensor, std: Tensor, generator: torch.Generator | None) -> Tensor:
+def _average(options: Options, normal: _Normal, generator: torch.Generator | None) -> Tensor:
     """Return the mean of the activation over samples, drawn in chunks of a bounded size."""
-    total = torch.zeros_like(std)
+    mean = normal.mean
+    total = torch.zeros_like(normal.root)
     chunk = max(1, _CHUNK // max(1, mean.numel()))
     for start in range(0, options.num_samples, chunk):
         count = min(chunk, options.num_samples - start)
-        u = mean + std * draw_normal(mean, (count, *mean.shape), generator)
-        total = total + options.activate(u.to(mean.dtype)).sum(0, dtype=total.dtype)
+        samples = normal.sample((count, *mean.shape), generator)
+        total = total + options.activate(samples).sum(0, dtype=total.dtype)
     return (total / options.num_samples).to(mean.dtype)
 
 
@@ -274,9 +296,9 @@ def drop_connect_linear(
     check_options(where, mode, inference, num_samples, activation)
     if input.dim() == 0 or input.shape[-1] != weight.shape[1]:
         bad_value(where, "input", f"of {weight.shape[1]} features in its last dimension", f"shape {tuple(input.shape)}")
-    operation = _Operation(torch.nn.functional.linear, _linear_each, 0, input.dim() > 1)
-    options = _Options(where, p, mode, drop_bias, inverted, inference, num_samples, activation)
-    return _run(operation, options, input, weight, bias, training, key, generator, offset)
+    operation = Operation(torch.nn.functional.linear, _linear_each, 0, input.dim() > 1)
+    options = Options(where, p, mode, drop_bias, inverted, inference, num_samples, activation)
+    return run(operation, options, input, weight, bias, training, key, generator, offset)
 
 
 def _linear_each(x: Tensor, weight: Tensor) -> Tensor:
@@ -284,98 +306,3 @@ def _linear_each(x: Tensor, weight: Tensor) -> Tensor:
         return (weight * x.unsqueeze(1)).sum(-1)
     rows = x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
     return torch.bmm(rows, weight.transpose(1, 2)).reshape(*x.shape[:-1], weight.shape[1])
-
-
-def drop_connect_conv(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    p: float | Tensor = 0.5,
-    *,
-    training: bool,
-    stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] | str = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
-    mode: str = "batch",
-    drop_bias: bool = False,
-    inverted: bool = True,
-    inference: str = "mean",
-    num_samples: int = 1000,
-    activation: Activation | None = None,
-    key: Tensor | int | None = None,
-    generator: torch.Generator | None = None,
-    offset: int = 0,
-) -> Tensor:
-    r"""Convolve with filters whose weights are dropped one by one in training; see `drop_connect_linear`.
-
-    .. math:: y = a(u), \quad u = \frac{M \odot W}{1 - p} * x + b, \quad M \sim \text{Bernoulli}(1 - p)
-
-    A mask is one for all positions of a map. With ``mode="gaussian"`` positions are independent: each has the mean and
-    the variance that masks give, two together have not their covariance.
-
-    Args:
-        input: (N, C, *S), or (C, *S) for one example, with S of as many dimensions as the filters have.
-        weight: (out, C / groups, *K), of 1, 2 or 3 dimensions K.
-        bias: (out,), or None.
-        p: drop probability of a weight, in [0, 1]. 0 draws nothing; 1 gives a(bias).
-        training: whether to drop.
-        stride: as in `torch.nn.functional.conv2d`; so are padding, dilation and groups.
-        padding: number of zeros at each side, "same" or "valid".
-        dilation: distance of the filters' elements.
-        groups: number of groups of channels.
-        mode: "batch", one mask for all examples; "example", one mask each, which takes memory for N weights; or
-            "gaussian".
-        drop_bias: whether the bias is dropped too, at the same rate.
-        inverted: whether the scale 1 / (1 - p) is applied in training.
-        inference: "mean" or "gaussian".
-        num_samples: samples of "gaussian" inference.
-        activation: applied to the output, a name or a function; "gaussian" inference needs it.
-        key: key of the mask; None draws one. The Gaussian forms have no key.
-        generator: where the key, or the Gaussian noise, is drawn.
-        offset: second number that the mask is a function of.
-
-    Returns:
-        (N, out, *S'), or (out, *S').
-
-    Raises:
-        ValueError: p outside [0, 1], an input of another rank or number of channels, an unknown mode.
-        TypeError: the input is not floating point.
-
-    Example:
-        >>> drop_connect_conv(torch.ones(1, 1, 4), torch.ones(1, 1, 2), p=0.5, training=True, key=1)
-        tensor([[[2., 2., 2.]]])
-
-    Source: Wan, Zeiler, Zhang, LeCun, Fergus 2013, ICML.
-    """
-    where, rank = "drop_connect_conv", weight.dim() - 2
-    p = check_probability(where, p)
-    check_floating_point(where, "input", input)
-    check_options(where, mode, inference, num_samples, activation)
-    if rank not in _CONVOLUTIONS:
-        bad_value(where, "weight", "of 3, 4 or 5 dimensions", f"shape {tuple(weight.shape)}")
-    channels = groups * weight.shape[1]
-    if input.dim() not in (rank + 1, rank + 2) or input.shape[-rank - 1] != channels:
-        allowed = f"(N, {channels}, ...) or ({channels}, ...) with {rank} dimensions behind"
-        bad_value(where, "input", allowed, f"shape {tuple(input.shape)}")
-    convolve = _CONVOLUTIONS[rank]
-
-    def apply(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int = groups) -> Tensor:
-        return convolve(x, weight, bias, stride, padding, dilation, groups)
-
-    def each(x: Tensor, weight: Tensor) -> Tensor:
-        # One convolution with as many groups as there are examples.
-        examples, features = weight.shape[:2]
-        y = apply(x.flatten(0, 1).unsqueeze(0), weight.flatten(0, 1), None, examples * groups)
-        return y.reshape(examples, features, *y.shape[2:])
-
-    operation = _Operation(apply, each, rank, input.dim() == rank + 2)
-    options = _Options(where, p, mode, drop_bias, inverted, inference, num_samples, activation)
-    return _run(operation, options, input, weight, bias, training, key, generator, offset)
-
-
-_CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {
-    1: torch.nn.functional.conv1d,
-    2: torch.nn.functional.conv2d,
-    3: torch.nn.functional.conv3d,
-}
