@@ -21,7 +21,7 @@ LEVELS = {
     "fused": 2,
     "companions": 3,
     "nn": 3,
-    "losses": 3,
+    "losses": 4,
     "schedules": 4,
     "surgery": 4,
     "torch_patch": 4,

@@ -112,6 +112,16 @@ def check_positive(where: str, name: str, value: object, *, finite: bool = True)
     return number
 
 
+def check_nonnegative(where: str, name: str, value: object) -> float:
+    """Return a finite number of at least 0 as a float, or raise."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        bad_type(where, name, "a number of at least 0", repr(value))
+    number = float(value)
+    if not 0 <= number < math.inf:
+        bad_value(where, name, "a number of at least 0", number)
+    return number
+
+
 def check_count(where: str, name: str, value: object, *, at_least: int = 1) -> int:
     """Return a whole number of at least `at_least`, or raise."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):

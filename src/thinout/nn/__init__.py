@@ -10,8 +10,13 @@ from thinout.nn._attention import DropKey as DropKey
 from thinout.nn._channel import Dropout1d as Dropout1d
 from thinout.nn._channel import Dropout2d as Dropout2d
 from thinout.nn._channel import Dropout3d as Dropout3d
+from thinout.nn._drop_connect import DropConnectLinear as DropConnectLinear
+from thinout.nn._drop_connect_conv import DropConnectConv1d as DropConnectConv1d
+from thinout.nn._drop_connect_conv import DropConnectConv2d as DropConnectConv2d
+from thinout.nn._drop_connect_conv import DropConnectConv3d as DropConnectConv3d
 from thinout.nn._elementwise import ClassicDropout as ClassicDropout
 from thinout.nn._elementwise import Dropout as Dropout
+from thinout.nn._gates import HardConcreteGate as HardConcreteGate
 from thinout.nn._graph import DropEdge as DropEdge
 from thinout.nn._graph import DropMessage as DropMessage
 from thinout.nn._graph import DropNode as DropNode
@@ -28,15 +33,22 @@ from thinout.nn._registry import LayerSpec as LayerSpec
 from thinout.nn._sdpa import ScaledDotProductAttention as ScaledDotProductAttention
 from thinout.nn._shakeout import ShakeoutLinear as ShakeoutLinear
 from thinout.nn._swapout import Swapout as Swapout
+from thinout.nn._targeted import TargetedUnitDropout as TargetedUnitDropout
+from thinout.nn._targeted import TargetedWeightDropout as TargetedWeightDropout
 from thinout.nn._tokens import EmbeddingDropout as EmbeddingDropout
 from thinout.nn._tokens import TokenDropout as TokenDropout
 from thinout.nn._tokens import WordDropout as WordDropout
+from thinout.nn._weight_drop import WeightDrop as WeightDrop
 
 __all__ = [
     "REGISTRY",
     "AlphaDropout",
     "ClassicDropout",
     "DropAttention",
+    "DropConnectConv1d",
+    "DropConnectConv2d",
+    "DropConnectConv3d",
+    "DropConnectLinear",
     "DropEdge",
     "DropHead",
     "DropKey",
@@ -51,6 +63,7 @@ __all__ = [
     "FeatureAlphaDropout",
     "GaussianDropout",
     "GaussianNoise",
+    "HardConcreteGate",
     "HiddenCut",
     "InformationDropout",
     "LayerSpec",
@@ -61,7 +74,10 @@ __all__ = [
     "ShakeoutLinear",
     "Standout",
     "Swapout",
+    "TargetedUnitDropout",
+    "TargetedWeightDropout",
     "TokenDropout",
     "Uout",
+    "WeightDrop",
     "WordDropout",
 ]
