@@ -199,7 +199,7 @@ def test_gates_driven_to_the_ends_stay_finite() -> None:
 
 
 def test_a_uniform_of_zero_is_a_closed_gate_with_a_finite_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "rand", lambda shape, **options: torch.zeros(shape))
+    monkeypatch.setattr(torch, "randint", lambda low, high, shape, **options: torch.zeros(shape))
     location = torch.zeros(3, requires_grad=True)
     z = F.hard_concrete(location, training=True)
     z.sum().backward()
