@@ -71,7 +71,8 @@ def locked_dropout(
         data = drop_features(where, input.data, input, key, p, offset)
         return input._replace(data=input.data.copy_(data) if inplace else data)
     names = ["L", "C"] if not batched else ["N", "L", "C"] if batch_first else ["L", "N", "C"]
-    if isinstance(input, Tensor) and input.dim() != len(names):
+    check_floating_point(where, "input", input)
+    if input.dim() != len(names):
         other = "one unbatched sequence" if batched else "a batch"
         allowed = f"a tensor of {len(names)} dimensions ({', '.join(names)}) or a PackedSequence"
         bad_value(where, "input", allowed, f"shape {tuple(input.shape)}", f"For {other} pass batched={not batched}.")

@@ -1,0 +1,404 @@
+"""Cells with dropout of the candidate, of the update and of the memory, and the layer that runs a cell."""
+
+import copy
+
+import pytest
+import torch
+from scipy.stats import binomtest
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.testing import assert_close
+
+import thinout.nn as tnn
+from thinout import functional as F
+from thinout import ops
+
+FALSE_ALARM = 1e-8  # of each test of a rate; a rate that is off by 1 % of an event of 0.3 fails in all but 1 of 100
+SHUT = -1e3  # a bias that makes a gate 0; its negative makes it 1
+LENGTHS = [3, 5, 1, 5]
+
+
+def normal(*shape, dtype=torch.float64, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def is_rate(dropped, p):
+    return binomtest(int(dropped.sum()), dropped.numel(), p).pvalue > FALSE_ALARM
+
+
+def set_gates(cell, **biases):
+    """Set gates of a cell to constants: the weights to 0 and the biases as given, by the gate's letter."""
+    names = "rzn" if isinstance(cell, nn.GRUCell) else "ifgo"
+    with torch.no_grad():
+        for gate, bias in biases.items():
+            rows = slice(names.index(gate) * cell.hidden_size, (names.index(gate) + 1) * cell.hidden_size)
+            for weight in (cell.weight_ih, cell.weight_hh):
+                weight[rows] = 0
+            cell.bias_ih[rows], cell.bias_hh[rows] = bias, 0
+    return cell
+
+
+def lstm_state(n, size):
+    return normal(n, size, seed=1), normal(n, size, seed=2)
+
+
+CELLS = [
+    (tnn.SemeniutaLSTMCell, nn.LSTMCell),
+    (tnn.SemeniutaGRUCell, nn.GRUCell),
+    (tnn.ZoneoutLSTMCell, nn.LSTMCell),
+    (tnn.ZoneoutGRUCell, nn.GRUCell),
+    (tnn.RNNDropCell, nn.LSTMCell),
+]
+
+
+# What all cells share
+
+
+@pytest.mark.parametrize(("ours", "torchs"), CELLS)
+def test_from_torch_copies_everything(ours, torchs):
+    plain = torchs(3, 5, bias=False, dtype=torch.bfloat16).eval()
+    plain.weight_hh.requires_grad_(False)
+    state = torch.get_rng_state()
+    cell = ours.from_torch(plain)
+    assert torch.equal(torch.get_rng_state(), state), "copying draws"
+    names = ("input_size", "hidden_size", "bias", "training")
+    assert [getattr(cell, name) for name in names] == [getattr(plain, name) for name in names]
+    for (name, own), (other_name, other) in zip(cell.named_parameters(), plain.named_parameters(), strict=True):
+        assert (name, own.dtype, own.requires_grad) == (other_name, other.dtype, other.requires_grad)
+        assert torch.equal(own, other)
+        assert own.data_ptr() != other.data_ptr()
+    plain.load_state_dict(cell.state_dict(), strict=True)
+    with pytest.raises(TypeError, match=rf"`module` must be a torch\.nn\.{torchs.__name__}, got Linear"):
+        ours.from_torch(nn.Linear(3, 5))
+
+
+@pytest.mark.parametrize(("ours", "torchs"), CELLS)
+def test_one_example_without_a_batch_dimension(ours, torchs):
+    cell = ours(3, 5)
+    state = normal(1, 5, dtype=torch.float32)
+    batch = state if torchs is nn.GRUCell else (state, state)
+    one = state[0] if torchs is nn.GRUCell else (state[0], state[0])
+    x = normal(1, 3, dtype=torch.float32)
+    got, expected = cell(x[0], one, key=3), cell(x, batch, key=3)
+    if torchs is nn.LSTMCell:
+        got, expected = torch.stack(got), torch.stack(expected)
+    assert_close(got, expected.squeeze(-2), rtol=0, atol=1e-6)
+
+
+# Semeniuta et al.
+
+
+def test_where_nothing_comes_in_the_memory_is_unchanged():
+    cell = set_gates(tnn.SemeniutaLSTMCell(3, 40, dtype=torch.float64), i=SHUT, f=-SHUT)
+    h, c = lstm_state(4, 40)
+    assert torch.equal(cell(normal(4, 3), (h, c))[1], c)
+    gru = set_gates(tnn.SemeniutaGRUCell(3, 40, dtype=torch.float64), z=-SHUT)
+    assert_close(gru(normal(4, 3), h), h, rtol=0, atol=1e-12)
+
+
+def test_memory_is_never_dropped_and_the_mean_is_a_step_without_dropout():
+    """The update is 0 or 1 / (1 - p) times what it is without dropout, so with the right rate the mean is right."""
+    cell = tnn.SemeniutaLSTMCell(3, 1000, p=0.3, dtype=torch.float64)
+    x, (h, c) = normal(1000, 3), lstm_state(1000, 1000)
+    torch.manual_seed(0)
+    update = cell(x, (h, c))[1] - set_gates(copy.deepcopy(cell), i=SHUT)(x, (h, c))[1]
+    full = cell.eval()(x, (h, c))[1] - set_gates(copy.deepcopy(cell), i=SHUT)(x, (h, c))[1]
+    dropped = update == 0
+    scaled = full / (1 - ops.effective_p(0.3))
+    assert_close(update, torch.where(dropped, 0, scaled), rtol=0, atol=1e-12)
+    assert is_rate(dropped, ops.effective_p(0.3))
+
+
+def test_candidate_of_the_gru_is_dropped():
+    cell = tnn.SemeniutaGRUCell(3, 1000, p=0.3, dtype=torch.float64)
+    x, h = normal(400, 3), normal(400, 1000, seed=1)
+    z, n = F._recurrent_cells._gru_gates(x, h, (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh))
+    kept = ops.dropout_mask((400, 1000), 5, 0.3)
+    expected = z * h + (1 - z) * torch.where(kept, n / (1 - ops.effective_p(0.3)), 0)
+    assert_close(cell(x, h, key=5), expected, rtol=0, atol=1e-12)
+
+
+def candidates_kept(per, **call):
+    """Return which candidates a layer keeps, (L, N, H): with the forget gate shut, c is the candidate of its step."""
+    cell = set_gates(tnn.SemeniutaLSTMCell(3, 50, p=0.4, per=per, dtype=torch.float64), i=-SHUT, f=SHUT, o=-SHUT)
+    return tnn.RecurrentLayer(cell)(normal(6, 4, 3), **call)[0] != 0
+
+
+def test_masks_a_step_and_masks_a_sequence():
+    sequence = candidates_kept("sequence", key=5)
+    assert torch.equal(sequence, sequence[:1].expand_as(sequence))
+    assert torch.equal(sequence[0], ops.dropout_mask((4, 50), 5, 0.4))
+    step = candidates_kept("step", key=5)
+    for number in range(6):
+        assert torch.equal(step[number], ops.dropout_mask((4, 50), 5, 0.4, offset=number))
+
+
+# Zoneout
+
+
+def test_zoneout_at_the_ends_of_its_range():
+    plain = nn.LSTMCell(3, 20)
+    x, state = normal(4, 3, dtype=torch.float32), tuple(part.float() for part in lstm_state(4, 20))
+    frozen = tnn.ZoneoutLSTMCell.from_torch(plain, p_hidden=1.0, p_cell=1.0)(x, state)
+    assert all(map(torch.equal, frozen, state))
+    assert all(
+        map(torch.equal, tnn.ZoneoutLSTMCell.from_torch(plain, p_hidden=0.0, p_cell=0.0)(x, state), plain(x, state))
+    )
+
+
+def test_each_element_is_the_old_or_the_new_one():
+    plain = nn.LSTMCell(3, 1000, dtype=torch.float64)
+    x, state = normal(1000, 3), lstm_state(1000, 1000)
+    torch.manual_seed(0)
+    got = tnn.ZoneoutLSTMCell.from_torch(plain, p_hidden=0.05, p_cell=0.3)(x, state)
+    kept = []
+    for old, new, mixed, p in zip(state, plain(x, state), got, (0.05, 0.3), strict=True):
+        assert ((mixed == old) | (mixed == new)).all()
+        # The authors' Theano gist keeps the old state with probability 1 - p.
+        assert is_rate(mixed == old, ops.effective_p(p))
+        kept.append(mixed == old)
+    both = (kept[0] & kept[1]).sum() / kept[0].numel()
+    assert abs(both - 0.05 * 0.3) < 6 * (0.015 / 1e6) ** 0.5, "h and c share a mask"
+
+
+def test_the_output_gate_reads_the_memory_before_zoneout():
+    plain = nn.LSTMCell(3, 20, dtype=torch.float64)
+    x, state = normal(4, 3), lstm_state(4, 20)
+    h, c = tnn.ZoneoutLSTMCell.from_torch(plain, p_hidden=0.0, p_cell=1.0)(x, state)
+    assert torch.equal(h, plain(x, state)[0])
+    assert torch.equal(c, state[1])
+
+
+def test_eval_is_the_mean_and_not_zoneout_off():
+    plain = nn.LSTMCell(3, 20, dtype=torch.float64)
+    x, state = normal(4, 3), lstm_state(4, 20)
+    cell = tnn.ZoneoutLSTMCell.from_torch(plain, p_hidden=0.25, p_cell=0.75).eval()
+    new = plain(x, state)
+    for old, after, got, p in zip(state, new, cell(x, state), (0.25, 0.75), strict=True):
+        assert torch.equal(got, p * old + (1 - p) * after)
+        assert not torch.equal(got, after)
+
+
+def test_what_goes_up_is_the_state_with_zoneout():
+    cell = tnn.ZoneoutLSTMCell(3, 20, p_hidden=1.0, p_cell=0.0)
+    state = tuple(part.float() for part in lstm_state(4, 20))
+    output, _ = tnn.RecurrentLayer(cell)(normal(5, 4, 3, dtype=torch.float32), state)
+    assert torch.equal(output, state[0].expand(5, 4, 20))
+
+
+def test_a_wrapped_cell_is_the_cell_of_its_own_class():
+    plain = nn.LSTMCell(3, 20)
+    x, state = normal(4, 3, dtype=torch.float32), tuple(part.float() for part in lstm_state(4, 20))
+    rates = {"p_hidden": 0.3, "p_cell": 0.4}
+    one, other = tnn.ZoneoutCell(plain, **rates), tnn.ZoneoutLSTMCell.from_torch(plain, **rates)
+    assert all(map(torch.equal, one(x, state, key=7), other(x, state, key=7)))
+    assert all(map(torch.equal, one(x, key=7), other(x, key=7)))
+    gru = nn.GRUCell(3, 20)
+    one, other = tnn.ZoneoutCell(gru, p_hidden=0.3), tnn.ZoneoutGRUCell.from_torch(gru, p_hidden=0.3)
+    assert torch.equal(one(x, state[0], key=7), other(x, state[0], key=7))
+
+
+def test_a_state_of_three_tensors_is_refused():
+    class Three(nn.Module):
+        def forward(self, input, hx):
+            return (input, input, input)
+
+    with pytest.raises(ValueError, match="`cell` must be one with a state of one or two tensors, got 3 tensors"):
+        tnn.ZoneoutCell(Three())(normal(4, 3))
+
+
+def test_states_of_two_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"`previous` must be of the shape \(4, 3\) of `current`, got \(3,\)"):
+        F.zoneout(normal(3), normal(4, 3), training=True)
+
+
+# RNNDrop
+
+
+def run_rnndrop(cell, x, state=None):
+    """Return h and c at all steps, (L, N, H)."""
+    key, states = ops.draw_key(), []
+    for x_t in x:
+        state = cell(x_t, state, key=key)
+        states.append(state)
+    return [torch.stack(parts) for parts in zip(*states, strict=True)]
+
+
+def test_dropped_cells_are_zero_at_every_step_and_the_others_untouched():
+    torch.manual_seed(0)
+    cell = tnn.RNNDropCell(3, 50, p=0.4, dtype=torch.float64)
+    with torch.no_grad():
+        cell.weight_hh.zero_()  # else what is dropped changes the gates of what is kept
+    x = normal(200, 4, 3)
+    h, c = run_rnndrop(cell, x)
+    kept = c[0] != 0
+    assert not torch.equal(kept[0], kept[1])
+    plain = nn.LSTMCell(3, 50, dtype=torch.float64)
+    plain.load_state_dict(cell.state_dict())
+    state = None
+    for step, x_t in enumerate(x):
+        state = plain(x_t, state)
+        assert_close(c[step], torch.where(kept, state[1], 0), rtol=0, atol=1e-12)  # no growth in 200 steps either
+        assert_close(h[step], torch.where(kept, state[0], 0), rtol=0, atol=1e-12)
+
+
+def test_a_scale_in_every_step_would_grow_or_shrink_without_bound():
+    cell = set_gates(tnn.RNNDropCell(3, 50, p=0.4, dtype=torch.float64), i=SHUT, f=-SHUT)
+    state, x = lstm_state(4, 50), normal(200, 4, 3)
+    _, c = run_rnndrop(cell, x, state)
+    assert torch.equal(c[-1], torch.where(c[0] != 0, state[1], 0))
+    assert torch.equal(run_rnndrop(cell.eval(), x, state)[1][-1], state[1])
+    assert (1 / (1 - 0.4)) ** 200 > 1e40
+    assert (1 - 0.4) ** 200 < 1e-40
+
+
+def test_eval_reads_the_mean_of_the_memory():
+    torch.manual_seed(0)
+    cell = tnn.RNNDropCell(3, 40, p=0.25, dtype=torch.float64)
+    x, state = normal(4, 3), lstm_state(4, 40)
+    h, c = cell.eval()(x, state)
+    plain = nn.LSTMCell(3, 40, dtype=torch.float64)
+    plain.load_state_dict(cell.state_dict())
+    h_plain, c_plain = plain(x, state)
+    assert_close(c, c_plain, rtol=0, atol=1e-12)
+    assert_close(h, h_plain / c_plain.tanh() * (0.75 * c_plain).tanh(), rtol=0, atol=1e-12)
+
+
+def test_rate_of_rnndrop():
+    cell = tnn.RNNDropCell(3, 1000, p=0.3)
+    assert is_rate(cell(torch.ones(1000, 3), key=3)[1] == 0, ops.effective_p(0.3))
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [tnn.RNNDropCell(3, 5), tnn.SemeniutaLSTMCell(3, 5, per="sequence"), tnn.SemeniutaGRUCell(3, 5, per="sequence")],
+)
+def test_a_later_step_of_a_sequence_needs_its_key(cell):
+    x = torch.ones(2, 3)
+    first = cell(x)
+    with pytest.raises(ValueError, match="`key` must be that of the sequence in every step but the first"):
+        cell(x, first)
+    cell(x, first, key=1)
+    cell.eval()(x, first)
+    cell.train().p = 0.0
+    cell(x, first)
+
+
+def test_a_state_of_another_size_is_refused():
+    with pytest.raises(ValueError, match=r"`hx` must be 2 tensors of shape \(2, 5\), got \(2, 5\) and \(2, 4\)"):
+        tnn.RNNDropCell(3, 5)(torch.ones(2, 3), (torch.ones(2, 5), torch.ones(2, 4)), key=1)
+
+
+# The layer that runs a cell
+
+MASKED = [
+    tnn.SemeniutaLSTMCell(3, 6, p=0.4, dtype=torch.float64),
+    tnn.SemeniutaLSTMCell(3, 6, p=0.4, per="sequence", dtype=torch.float64),
+    tnn.SemeniutaGRUCell(3, 6, p=0.4, dtype=torch.float64),
+    tnn.ZoneoutLSTMCell(3, 6, p_hidden=0.3, dtype=torch.float64),
+    tnn.ZoneoutGRUCell(3, 6, p_hidden=0.3, dtype=torch.float64),
+    tnn.ZoneoutCell(nn.RNNCell(3, 6, dtype=torch.float64), p_hidden=0.3),
+    tnn.RNNDropCell(3, 6, p=0.4, dtype=torch.float64),
+]
+masked = pytest.mark.parametrize("cell", MASKED, ids=lambda cell: f"{type(cell).__name__}-{cell.per}")
+
+
+def parts(state):
+    return [state] if isinstance(state, torch.Tensor) else list(state)
+
+
+@masked
+def test_layer_is_a_loop_with_one_key(cell):
+    x, state, outputs = normal(5, 4, 3), None, []
+    for step, x_t in enumerate(x):
+        state = cell(x_t, state, key=9, offset=step if cell.per == "step" else 0)
+        outputs.append(parts(state)[0])
+    output, last = tnn.RecurrentLayer(cell)(x, key=9)
+    assert torch.equal(output, torch.stack(outputs))
+    assert all(map(torch.equal, parts(last), parts(state)))
+
+
+@masked
+@pytest.mark.parametrize("lengths", [LENGTHS, sorted(LENGTHS, reverse=True)], ids=["unsorted", "sorted"])
+def test_packed_equals_padded_bit_for_bit(cell, lengths):
+    x = normal(5, 4, 3)
+    layer = tnn.RecurrentLayer(cell)
+    expected, _ = layer(x, key=9)
+    packed = pack_padded_sequence(x, lengths, enforce_sorted=lengths == sorted(lengths, reverse=True))
+    output, last = layer(packed, key=9)
+    padded, got = pad_packed_sequence(output)
+    assert got.tolist() == lengths
+    for n, length in enumerate(lengths):
+        assert torch.equal(padded[:length, n], expected[:length, n])
+        _, alone = layer(x[:length], key=9)
+        assert all(torch.equal(one[n], other[n]) for one, other in zip(parts(last), parts(alone), strict=True))
+
+
+@masked
+def test_chunks_with_one_key_are_one_sequence(cell):
+    x, layer = normal(8, 4, 3), tnn.RecurrentLayer(cell)
+    expected, end = layer(x, key=9)
+    first, state = layer(x[:3], key=9)
+    second, last = layer(x[3:], state, key=9, start=3)
+    assert torch.equal(torch.cat([first, second]), expected)
+    assert all(map(torch.equal, parts(last), parts(end)))
+
+
+@masked
+def test_layer_draws_one_key_and_keeps_nothing(cell):
+    layer, x = tnn.RecurrentLayer(copy.deepcopy(cell)), normal(5, 4, 3)
+    before = {name: set(vars(module)) for name, module in layer.named_modules()}
+    torch.manual_seed(0)
+    first, _ = layer(x)
+    state = torch.get_rng_state()
+    second, _ = layer(x)
+    assert not torch.equal(first, second), "two calls have one mask"
+    assert {name: set(vars(module)) for name, module in layer.named_modules()} == before
+    torch.manual_seed(0)
+    assert torch.equal(layer(x, key=ops.draw_key())[0], first)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_layer_draws_nothing_for_nothing():
+    x, state = normal(5, 4, 3, dtype=torch.float32), torch.get_rng_state()
+    for layer in (
+        tnn.RecurrentLayer(tnn.ZoneoutLSTMCell(3, 6)).eval(),
+        tnn.RecurrentLayer(nn.GRUCell(3, 6)),
+        tnn.RecurrentLayer(tnn.SemeniutaLSTMCell(3, 6, p=0.0)),
+        tnn.RecurrentLayer(tnn.ZoneoutLSTMCell(3, 6, p_hidden=0.0, p_cell=0.0)),
+        tnn.RecurrentLayer(tnn.ZoneoutGRUCell(3, 6, p_hidden=0.0)),
+        tnn.RecurrentLayer(tnn.ZoneoutCell(nn.RNNCell(3, 6), p_hidden=0.0, p_cell=0.0)),
+        tnn.RecurrentLayer(tnn.RNNDropCell(3, 6, p=0.0)),
+    ):
+        state = torch.get_rng_state()
+        layer(x)
+        assert torch.equal(torch.get_rng_state(), state), layer
+
+
+def test_offsets_and_steps_are_two_numbers():
+    """Step 1 at offset 0 has another mask than step 0 at offset 1."""
+    here, there = (candidates_kept("step", key=5, offset=offset) for offset in (0, 1))
+    for number in range(6):
+        assert not any(torch.equal(there[number], mask) for mask in here)
+
+
+@pytest.mark.parametrize(("torchs", "plain"), [(nn.LSTMCell, nn.LSTM), (nn.GRUCell, nn.GRU), (nn.RNNCell, nn.RNN)])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_cells_of_torch_give_torchs_layers(torchs, plain, batch_first):
+    whole = plain(3, 6, batch_first=batch_first, dtype=torch.float64)
+    cell = torchs(3, 6, dtype=torch.float64)
+    cell.load_state_dict({name.removesuffix("_l0"): value for name, value in whole.state_dict().items()})
+    layer, x = tnn.RecurrentLayer(cell, batch_first), normal(5, 4, 3)
+    for given in (
+        x,
+        x[0],
+        pack_padded_sequence(x, [2, 5, 5, 1], batch_first, enforce_sorted=False) if batch_first else x,
+    ):
+        output, state = layer(given)
+        expected, last = whole(given)
+        if isinstance(given, torch.Tensor):
+            assert_close(output, expected, rtol=0, atol=1e-12)
+        else:
+            assert_close(output.data, expected.data, rtol=0, atol=1e-12)
+        for one, other in zip(parts(state), parts(last), strict=True):
+            assert_close(one, other.squeeze(0), rtol=0, atol=1e-12)
