@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from thinout import ops
 from thinout._checks import bad_type, bad_value
-from thinout.functional._shared import Rate, check_probability, draw_keys, effective_rate, is_off, times
+from thinout.functional._shared import Rate, check_probability, effective_rate, is_off, times
 from thinout.ops._inputs import check_floating_point
 
 State = tuple[Tensor, ...]
@@ -327,13 +327,26 @@ def zoneout(
     check_floating_point(where, "current", current)
     if previous.shape != current.shape:
         bad_value(where, "previous", f"of the shape {tuple(current.shape)} of `current`", tuple(previous.shape))
+    if key is None and not is_off(p, training):
+        key = ops.draw_key(generator)
+    return _zone(previous, current, p, training, key, offset)
+
+
+def _zone(
+    previous: Tensor,
+    current: Tensor,
+    p: Rate,
+    training: bool,
+    key: Tensor | int | None,
+    offset: int,
+    first_index: int = 0,
+) -> Tensor:
     if not isinstance(p, Tensor) and p == 0:
         return current
-    if training:
-        key = ops.draw_key(generator) if key is None else key
-        keep = ops.dropout_mask(current.shape, key, p, offset=offset, device=current.device)
+    if training and key is not None:
+        keep = ops.dropout_mask(current.shape, key, p, offset=offset, first_index=first_index, device=current.device)
         return torch.where(keep, current, previous)
-    rate = effective_rate(where, p)
+    rate = effective_rate("zoneout", p)
     return times(previous, rate) + times(current, 1 - rate)
 
 
@@ -346,12 +359,15 @@ def zoneout_state(
     generator: torch.Generator | None,
     offset: int,
 ) -> State:
-    """Apply zoneout to each tensor of a state, with masks made from one key; a missing previous state is zeros."""
+    """Apply zoneout to each tensor of a state, with masks that follow each other under one key.
+
+    A missing previous state is zeros.
+    """
     old = [torch.zeros_like(part) for part in current] if previous is None else previous
-    keys: Sequence[Tensor | None] = [None] * len(current)
-    if not all(is_off(p, training) for p in rates):
-        keys = draw_keys("zoneout", len(current), key, generator, current[0].device)
-    return tuple(
-        zoneout(before, after, p, training=training, key=own, offset=offset)
-        for before, after, p, own in zip(old, current, rates, keys, strict=True)
-    )
+    if key is None and not all(is_off(p, training) for p in rates):
+        key = ops.draw_key(generator)
+    state, first_index = [], 0
+    for before, after, p in zip(old, current, rates, strict=True):
+        state.append(_zone(before, after, p, training, key, offset, first_index))
+        first_index += after.numel()
+    return tuple(state)

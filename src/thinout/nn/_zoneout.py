@@ -11,7 +11,7 @@ from thinout import functional as F
 from thinout import ops
 from thinout._checks import bad_type, bad_value
 from thinout.functional._recurrent_cells import plain_cell, zoneout_state
-from thinout.functional._shared import draw_keys, is_off
+from thinout.functional._shared import is_off
 from thinout.nn._rate import Adjustable, Setting, rate
 from thinout.nn._recurrent_cells import cell_errors, inputs_of
 from thinout.nn._registry import ErrorInput, LayerSpec, register
@@ -256,11 +256,12 @@ def _states(module: Any, x: Tensor, hx: Any) -> tuple[list[Tensor], list[Tensor]
 def _reference(module: nn.Module, x: Tensor, hx: Any) -> Any:
     """Take each element from the old or the new state, by masks of the reference backend."""
     old, new, rates = _states(module, x, hx)
-    keys = draw_keys("reference", len(new), None, None, x.device)
-    state = []
-    for before, after, p, key in zip(old, new, rates, keys, strict=True):
-        keep = ops.dropout(torch.ones(after.shape), key, p, backend="reference") != 0
+    key, state, first = ops.draw_key(), [], 0
+    for before, after, p in zip(old, new, rates, strict=True):
+        ones = torch.ones(after.shape, dtype=torch.float64)
+        keep = ops.dropout(ones, key, p, first_index=first, backend="reference") != 0
         state.append(torch.where(keep, after, before))
+        first += after.numel()
     return state[0] if isinstance(hx, Tensor) else tuple(state)
 
 
