@@ -122,7 +122,7 @@ def _gru_inputs() -> tuple[Any, ...]:
     return normal(64, 512), normal(64, 512)
 
 
-_LOOP = "a loop over torch's cell; without masks on states the layer runs on torch's own kernels, 2 to 4 times faster"
+_LOOP = "a loop over torch's cell; without masks on states the layer runs on torch's own kernels, up to 4 times faster"
 
 ROWS = [
     Row(
