@@ -244,6 +244,13 @@ def test_a_later_step_of_a_sequence_needs_its_key(cell):
     cell(x, first)
 
 
+def test_the_function_needs_the_key_too():
+    state, w_ih, w_hh = (torch.ones(2, 1),) * 2, torch.ones(4, 3), torch.ones(4, 1)
+    with pytest.raises(ValueError, match="rnndrop_cell: `key` must be that of the sequence"):
+        F.rnndrop_cell(torch.ones(2, 3), state, w_ih, w_hh, training=True)
+    F.rnndrop_cell(torch.ones(2, 3), state, w_ih, w_hh, training=True, key=1)
+
+
 def test_a_state_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"`hx` must be 2 tensors of shape \(2, 5\), got \(2, 5\) and \(2, 4\)"):
         tnn.RNNDropCell(3, 5)(torch.ones(2, 3), (torch.ones(2, 5), torch.ones(2, 4)), key=1)
