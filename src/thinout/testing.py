@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 from torch.utils.checkpoint import checkpoint
 
-from thinout.nn import LayerSpec
+from thinout.nn import REGISTRY, LayerSpec
 
 __all__ = ["CHECKS", "check_layer"]
 
@@ -273,7 +273,8 @@ def check_compile(spec: LayerSpec) -> None:
         return first(*inputs), second(*inputs), first(*inputs)
 
     torch._dynamo.reset()
-    compiled = torch.compile(sites, backend=count, fullgraph=True)
+    # Without the flag dynamo refuses whatever is a torch.nn.LSTM, GRU or RNN.
+    compiled = torch._dynamo.config.patch(allow_rnn=True)(torch.compile(sites, backend=count, fullgraph=True))
     merged = [True, True]
     for rate in (0.1, 0.25, 0.5, 0.75):
         _set_rates(spec, first, rate)
@@ -429,7 +430,8 @@ def check_factory(spec: LayerSpec) -> None:
 def check_repr(spec: LayerSpec) -> None:
     """The repr is the constructor call."""
     layer = spec.make()
-    again = eval(repr(layer), {spec.layer.__name__: spec.layer})  # the repr of a layer, not foreign text
+    names = {**vars(nn), **{name: other.layer for name, other in REGISTRY.items()}, spec.layer.__name__: spec.layer}
+    again = eval(repr(layer), names)  # the repr of a layer, not foreign text
     _expect(repr(again) == repr(layer), f"{layer!r} rebuilds as {again!r}")
 
 

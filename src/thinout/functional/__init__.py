@@ -1,6 +1,10 @@
 """Dropouts without state: checks and work are here, the modules of `thinout.nn` store arguments and call these.
 
+<<<<<<< HEAD
 Shape letters: N batch, C channels, L length, D depth, H height, W width, F features, K samples.
+=======
+Shape letters: N batch, C channels or features, L length, D depth, H height, W width.
+>>>>>>> wip-recurrent
 """
 
 from thinout.functional._adaptive import information_dropout as information_dropout
@@ -29,6 +33,7 @@ from thinout.functional._graph import drop_node as drop_node
 from thinout.functional._graph import normalize_edges as normalize_edges
 from thinout.functional._hard_concrete import hard_concrete as hard_concrete
 from thinout.functional._hard_concrete import hard_concrete_l0 as hard_concrete_l0
+from thinout.functional._locked import locked_dropout as locked_dropout
 from thinout.functional._multi_sample import multi_sample_dropout as multi_sample_dropout
 from thinout.functional._multi_sample import multi_sample_loss as multi_sample_loss
 from thinout.functional._nested import nested_dropout as nested_dropout
@@ -38,6 +43,10 @@ from thinout.functional._noise import uout as uout
 from thinout.functional._patches import hidden_cut as hidden_cut
 from thinout.functional._patches import num_patches_kept as num_patches_kept
 from thinout.functional._patches import patch_dropout as patch_dropout
+from thinout.functional._recurrent_cells import rnndrop_cell as rnndrop_cell
+from thinout.functional._recurrent_cells import semeniuta_gru_cell as semeniuta_gru_cell
+from thinout.functional._recurrent_cells import semeniuta_lstm_cell as semeniuta_lstm_cell
+from thinout.functional._recurrent_cells import zoneout as zoneout
 from thinout.functional._sdpa import scaled_dot_product_attention as scaled_dot_product_attention
 from thinout.functional._shakeout import shakeout_linear as shakeout_linear
 from thinout.functional._swapout import swapout as swapout
@@ -47,6 +56,8 @@ from thinout.functional._tokens import embedding_dropout as embedding_dropout
 from thinout.functional._tokens import mean_of_survivors as mean_of_survivors
 from thinout.functional._tokens import token_dropout as token_dropout
 from thinout.functional._tokens import word_dropout as word_dropout
+from thinout.functional._variational_rnn import variational_gru as variational_gru
+from thinout.functional._variational_rnn import variational_lstm as variational_lstm
 from thinout.functional._weight_drop import drop_weights as drop_weights
 
 __all__ = [
@@ -77,6 +88,7 @@ __all__ = [
     "information_dropout",
     "information_penalty",
     "js_divergence",
+    "locked_dropout",
     "mean_of_survivors",
     "multi_sample_dropout",
     "multi_sample_loss",
@@ -85,7 +97,10 @@ __all__ = [
     "num_patches_kept",
     "patch_dropout",
     "r_drop_loss",
+    "rnndrop_cell",
     "scaled_dot_product_attention",
+    "semeniuta_gru_cell",
+    "semeniuta_lstm_cell",
     "shakeout_linear",
     "standout",
     "swapout",
@@ -94,5 +109,8 @@ __all__ = [
     "targeted_weight_dropout",
     "token_dropout",
     "uout",
+    "variational_gru",
+    "variational_lstm",
     "word_dropout",
+    "zoneout",
 ]

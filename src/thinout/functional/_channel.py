@@ -7,6 +7,7 @@ from torch import Tensor
 
 from thinout._checks import bad_value
 from thinout.functional._shared import drop
+from thinout.ops._inputs import check_floating_point
 
 
 def _channel_dropout(
@@ -21,6 +22,7 @@ def _channel_dropout(
     generator: torch.Generator | None,
     offset: int,
 ) -> Tensor:
+    check_floating_point(where, "input", input)
     names = ["N", "C", *letters] if batched else ["C", *letters]
     if input.dim() != len(names):
         other = "one unbatched input" if batched else "a batch"

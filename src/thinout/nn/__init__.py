@@ -20,6 +20,7 @@ from thinout.nn._gates import HardConcreteGate as HardConcreteGate
 from thinout.nn._graph import DropEdge as DropEdge
 from thinout.nn._graph import DropMessage as DropMessage
 from thinout.nn._graph import DropNode as DropNode
+from thinout.nn._locked import LockedDropout as LockedDropout
 from thinout.nn._multi_sample import MultiSampleDropout as MultiSampleDropout
 from thinout.nn._nested import NestedDropout as NestedDropout
 from thinout.nn._noise import GaussianDropout as GaussianDropout
@@ -27,6 +28,10 @@ from thinout.nn._noise import GaussianNoise as GaussianNoise
 from thinout.nn._noise import Uout as Uout
 from thinout.nn._patches import HiddenCut as HiddenCut
 from thinout.nn._patches import PatchDropout as PatchDropout
+from thinout.nn._recurrent_cells import RNNDropCell as RNNDropCell
+from thinout.nn._recurrent_cells import SemeniutaGRUCell as SemeniutaGRUCell
+from thinout.nn._recurrent_cells import SemeniutaLSTMCell as SemeniutaLSTMCell
+from thinout.nn._recurrent_layer import RecurrentLayer as RecurrentLayer
 from thinout.nn._registry import REGISTRY as REGISTRY
 from thinout.nn._registry import ErrorInput as ErrorInput
 from thinout.nn._registry import LayerSpec as LayerSpec
@@ -38,7 +43,12 @@ from thinout.nn._targeted import TargetedWeightDropout as TargetedWeightDropout
 from thinout.nn._tokens import EmbeddingDropout as EmbeddingDropout
 from thinout.nn._tokens import TokenDropout as TokenDropout
 from thinout.nn._tokens import WordDropout as WordDropout
+from thinout.nn._variational_rnn import VariationalGRU as VariationalGRU
+from thinout.nn._variational_rnn import VariationalLSTM as VariationalLSTM
 from thinout.nn._weight_drop import WeightDrop as WeightDrop
+from thinout.nn._zoneout import ZoneoutCell as ZoneoutCell
+from thinout.nn._zoneout import ZoneoutGRUCell as ZoneoutGRUCell
+from thinout.nn._zoneout import ZoneoutLSTMCell as ZoneoutLSTMCell
 
 __all__ = [
     "REGISTRY",
@@ -67,10 +77,15 @@ __all__ = [
     "HiddenCut",
     "InformationDropout",
     "LayerSpec",
+    "LockedDropout",
     "MultiSampleDropout",
     "NestedDropout",
     "PatchDropout",
+    "RNNDropCell",
+    "RecurrentLayer",
     "ScaledDotProductAttention",
+    "SemeniutaGRUCell",
+    "SemeniutaLSTMCell",
     "ShakeoutLinear",
     "Standout",
     "Swapout",
@@ -78,6 +93,11 @@ __all__ = [
     "TargetedWeightDropout",
     "TokenDropout",
     "Uout",
+    "VariationalGRU",
+    "VariationalLSTM",
     "WeightDrop",
     "WordDropout",
+    "ZoneoutCell",
+    "ZoneoutGRUCell",
+    "ZoneoutLSTMCell",
 ]
