@@ -85,6 +85,16 @@ def check_positive(where: str, name: str, value: object, *, finite: bool = True)
     return number
 
 
+def check_non_negative(where: str, value: object, name: str) -> float:
+    """Return a number of at least 0 as a float, or raise; the order of arguments is that of a `Setting`'s check."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        bad_type(where, name, "a number of at least 0", repr(value))
+    number = float(value)
+    if not 0 <= number < math.inf:  # also false for NaN
+        bad_value(where, name, "a number of at least 0", number)
+    return number
+
+
 def check_count(where: str, name: str, value: object, *, at_least: int = 1) -> int:
     """Return a whole number of at least `at_least`, or raise."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):

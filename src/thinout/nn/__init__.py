@@ -3,6 +3,9 @@
 from thinout.nn._channel import Dropout1d as Dropout1d
 from thinout.nn._channel import Dropout2d as Dropout2d
 from thinout.nn._channel import Dropout3d as Dropout3d
+from thinout.nn._drop_block import DropBlock1d as DropBlock1d
+from thinout.nn._drop_block import DropBlock2d as DropBlock2d
+from thinout.nn._drop_block import DropBlock3d as DropBlock3d
 from thinout.nn._elementwise import ClassicDropout as ClassicDropout
 from thinout.nn._elementwise import Dropout as Dropout
 from thinout.nn._registry import REGISTRY as REGISTRY
@@ -12,6 +15,9 @@ from thinout.nn._registry import LayerSpec as LayerSpec
 __all__ = [
     "REGISTRY",
     "ClassicDropout",
+    "DropBlock1d",
+    "DropBlock2d",
+    "DropBlock3d",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
