@@ -65,12 +65,12 @@ def mask_scale(dropped: Tensor, scale: str, like: Tensor, eps: float = 0.0) -> T
     return total / ((total - num_dropped).clamp(min=1).to(work) + eps)
 
 
-def drop_where(input: Tensor, dropped: Tensor, factor: Tensor | None = None) -> Tensor:
-    """Return the scaled input, in its strides, with zeros where dropped, whatever stood there."""
+def drop_where(input: Tensor, dropped: Tensor, factor: Tensor | None = None, value: float = 0.0) -> Tensor:
+    """Return the scaled input, in its strides, with `value` where dropped, whatever stood there."""
     scaled = input.clone() if factor is None else (input * factor).to(input.dtype)
     if torch._C._are_functorch_transforms_active():
-        return scaled.masked_fill(dropped, 0)  # vmap cannot write masks of many samples into one input
-    return scaled.masked_fill_(dropped, 0)
+        return scaled.masked_fill(dropped, value)  # vmap cannot write masks of many samples into one input
+    return scaled.masked_fill_(dropped, value)
 
 
 def _expected_scale(gamma: Rate, grid: Grid, like: Tensor) -> Tensor:
