@@ -62,7 +62,8 @@ def mask_scale(dropped: Tensor, scale: str, like: Tensor, eps: float = 0.0) -> T
         first = 1 if scale == "sample" else 2
         dims = tuple(range(first, dropped.dim()))
         num_dropped, total = dropped.sum(dims, keepdim=True), dropped[(0,) * first].numel()
-    return total / ((total - num_dropped).clamp(min=1).to(work) + eps)
+    kept = (total - num_dropped).clamp(min=1).to(work) + eps
+    return torch.full_like(kept, total) / kept  # a number over a tensor is a product with its reciprocal: two roundings
 
 
 def drop_where(input: Tensor, dropped: Tensor, factor: Tensor | None = None, value: float = 0.0) -> Tensor:

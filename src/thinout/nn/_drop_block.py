@@ -175,7 +175,7 @@ def _reference(module: _DropBlock, x: Tensor) -> Tensor:
     pool = getattr(nn.functional, f"max_pool{len(sizes)}d")
     keep = pool(padded, block, stride=1) == 0
     work = torch.promote_types(x.dtype, torch.float32)
-    scale = keep.numel() / keep.sum().to(work)
+    scale = torch.tensor(keep.numel(), dtype=work) / keep.sum().to(work)
     return torch.where(keep, (x.to(work) * scale).to(x.dtype), 0)
 
 

@@ -140,7 +140,7 @@ class MaxPoolDropout2d(_MaxPoolDropout, nn.MaxPool2d):
 def _windows(module: _MaxPoolDropout, x: Tensor) -> Tensor:
     """Return windows of 2 that do not overlap, as (windows, elements)."""
     if x.dim() == 3:
-        return x.unflatten(2, (-1, 2))
+        return x.view(*x.shape[:2], -1, 2)
     num, channels, rows, columns = x.shape
     return x.view(num, channels, rows // 2, 2, columns // 2, 2).transpose(3, 4).flatten(4)
 
