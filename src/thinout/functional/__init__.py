@@ -3,6 +3,7 @@
 Shape letters: N batch, C channels, L length, D depth, H height, W width.
 """
 
+from thinout.functional import experimental as experimental
 from thinout.functional._block_rates import drop_block_rates as drop_block_rates
 from thinout.functional._channel import dropout1d as dropout1d
 from thinout.functional._channel import dropout2d as dropout2d

@@ -1,5 +1,6 @@
 """Dropout layers: modules that store arguments and call `thinout.functional`."""
 
+from thinout.nn import experimental as experimental
 from thinout.nn._channel import Dropout1d as Dropout1d
 from thinout.nn._channel import Dropout2d as Dropout2d
 from thinout.nn._channel import Dropout3d as Dropout3d
