@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from thinout import ops
 from thinout._checks import check_choice
 from thinout.functional._block_rates import Grid, make_grid, mean_rate, seed_rate
-from thinout.functional._shared import Rate, as_scalar, check_maps, check_probability, is_off, per_axis
+from thinout.functional._shared import Rate, as_scalar, check_maps, check_probability, effective_rate, is_off, per_axis
 from thinout.ops._inputs import check_floating_point
 
 SCALES = ("batch", "channel", "expected", "none", "sample")
@@ -75,7 +75,7 @@ def drop_where(input: Tensor, dropped: Tensor, factor: Tensor | None = None, val
 
 
 def _expected_scale(gamma: Rate, grid: Grid, like: Tensor) -> Tensor:
-    dropped = mean_rate(gamma, grid)
+    dropped = mean_rate(effective_rate("drop_block", gamma, wide=True), grid)
     work = torch.promote_types(like.dtype, torch.float32)
     kept = torch.as_tensor(as_scalar(dropped, like), device=like.device)
     return torch.where(kept < 1, 1 / (1 - kept), 1.0).to(work).view((1,) * like.dim())

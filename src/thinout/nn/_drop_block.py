@@ -125,8 +125,8 @@ class DropBlock2d(_DropBlock):
 
     Example:
         >>> layer = DropBlock2d(0.1, 7)
-        >>> layer(torch.ones(2, 3, 14, 14)).mean()  # scaled by all cells over kept cells
-        tensor(1.0000)
+        >>> print(f"{layer(torch.ones(2, 3, 14, 14)).mean():.4f}")  # scaled by all cells over kept cells
+        1.0000
 
     Source: Ghiasi, Lin, Le 2018, arXiv 1810.12890.
     """

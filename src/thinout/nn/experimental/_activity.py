@@ -144,7 +144,8 @@ def _jumpout_reference(module: Jumpout, x: Tensor) -> Tensor:
     share = int((x > 0).sum()) / x.numel()
     p = float(((module.p_min + spread * module.sigma).clamp(max=module.p_max) / share).clamp(max=module.p_max))
     scale = (1 - ops.effective_p(p)) ** -0.75
-    return (ops.dropout(x, ops.draw_key(), p, rescale=False, backend="reference") * scale).to(x.dtype)
+    y: Tensor = ops.dropout(x, ops.draw_key(), p, rescale=False, backend="reference") * scale
+    return y.to(x.dtype)
 
 
 def _max_drop_reference(module: MaxDrop2d, x: Tensor) -> Tensor:
