@@ -51,6 +51,7 @@ def drop_block_2d(
         TypeError: the input is not floating point.
 
     Example:
+        >>> import torch
         >>> drop_block_2d(torch.ones(2, 3, 8, 8), 0.1, 3).shape
         torch.Size([2, 3, 8, 8])
 
@@ -103,6 +104,7 @@ class DropBlock2d(Rated, nn.Module):
         TypeError: an unknown argument.
 
     Example:
+        >>> import torch
         >>> DropBlock2d(0.1, 5, 0.25).eval()(torch.ones(1, 1, 1, 3))
         tensor([[[[1., 1., 1.]]]])
 

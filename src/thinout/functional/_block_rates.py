@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -75,17 +74,17 @@ def _coverage(size: int, block: int) -> list[int]:
 
 
 def _histogram(grid: Grid) -> tuple[Tensor, Tensor]:
-    """Return the numbers of seeds that cells are covered by, and the share of the map that has each number."""
-    counts = Counter({1: 1})
-    for size, block in zip(*grid, strict=True):
-        product: Counter[int] = Counter()
-        for number, cells in Counter(_coverage(size, block)).items():
-            for other, times in counts.items():
-                product[other * number] += times * cells
-        counts = product
-    numbers = torch.tensor(list(counts), dtype=torch.float64, device="cpu")
-    cells_of = torch.tensor(list(counts.values()), dtype=torch.float64, device="cpu")
-    return numbers, cells_of / math.prod(grid.sizes)
+    """Return the numbers of seeds that cells are covered by, and the share of the map that has each number.
+
+    Along one axis the numbers rise from 1 to the most, stay there, and fall again.
+    """
+    numbers = shares = torch.ones(1, dtype=torch.float64, device="cpu")
+    for size, block, seeds in zip(*grid, grid.seeds, strict=True):
+        most = min(block, seeds)
+        along = torch.arange(1, most + 1, dtype=torch.float64, device="cpu")
+        cells = torch.where(along < most, 2, size - 2 * (most - 1)).double() / size
+        numbers, shares = (numbers.unsqueeze(1) * along).flatten(), (shares.unsqueeze(1) * cells).flatten()
+    return numbers, shares
 
 
 def _mean(gamma: Tensor, grid: Grid) -> Tensor:
@@ -109,7 +108,7 @@ def _solve(p: Tensor, grid: Grid) -> Tensor:
     for _ in range(_STEPS):
         below = (_mean(low + fractions * width, grid) < p).sum()
         width /= _FINER
-        low = low + (below - 1).clamp(min=0) * width
+        low = low + (below - 1).clamp(0, _FINER - 1) * width
     return low + width / 2
 
 
