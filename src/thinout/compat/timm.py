@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from thinout import ops
 from thinout._checks import bad_type, bad_value, check_count, check_non_negative, check_p
 from thinout.functional._block_rates import make_grid, seed_rate
-from thinout.functional._drop_block import block_mask, drop_where, mask_scale
+from thinout.functional._drop_block import block_mask, mask_scale
+from thinout.functional._select import drop_where
 from thinout.functional._shared import Rate, check_maps, check_probability, draw_normal, is_off
 from thinout.nn._rate import Rated, rate
 from thinout.ops._inputs import check_floating_point

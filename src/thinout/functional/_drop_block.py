@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.functional import pad
 from thinout import ops
 from thinout._checks import check_choice
 from thinout.functional._block_rates import Grid, make_grid, mean_rate, seed_rate
+from thinout.functional._select import drop_where
 from thinout.functional._shared import Rate, as_scalar, check_maps, check_probability, effective_rate, is_off, per_axis
 from thinout.ops._inputs import check_floating_point
 
@@ -60,18 +62,11 @@ def mask_scale(dropped: Tensor, scale: str, like: Tensor, eps: float = 0.0) -> T
         num_dropped = num_dropped.view((1,) * dropped.dim())  # with dimensions, so that half types are promoted
     else:
         first = 1 if scale == "sample" else 2
-        dims = tuple(range(first, dropped.dim()))
-        num_dropped, total = dropped.sum(dims, keepdim=True), dropped[(0,) * first].numel()
+        dims, total = tuple(range(first, dropped.dim())), math.prod(dropped.shape[first:])
+        counter = torch.int32 if total < 1 << 31 else torch.int64  # four times as fast
+        num_dropped = dropped.sum(dims, keepdim=True, dtype=counter)
     kept = (total - num_dropped).clamp(min=1).to(work) + eps
     return torch.full_like(kept, total) / kept  # a number over a tensor is a product with its reciprocal: two roundings
-
-
-def drop_where(input: Tensor, dropped: Tensor, factor: Tensor | None = None, value: float = 0.0) -> Tensor:
-    """Return the scaled input, in its strides, with `value` where dropped, whatever stood there."""
-    scaled = input.clone() if factor is None else (input * factor).to(input.dtype)
-    if torch._C._are_functorch_transforms_active():
-        return scaled.masked_fill(dropped, value)  # vmap cannot write masks of many samples into one input
-    return scaled.masked_fill_(dropped, value)
 
 
 def _expected_scale(gamma: Rate, grid: Grid, like: Tensor) -> Tensor:

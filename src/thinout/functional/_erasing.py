@@ -11,7 +11,7 @@ from torch import Tensor
 
 from thinout import ops
 from thinout._checks import bad_type, bad_value, check_count
-from thinout.functional._drop_block import drop_where
+from thinout.functional._select import drop_where
 from thinout.functional._shared import check_maps, check_probability, draw_normal, draw_uniform, is_off, per_axis
 
 _ATTEMPTS = 10  # boxes drawn for an image before it is left as it is, as in torchvision

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from thinout._checks import bad_type, bad_value, check_choice
-from thinout.functional._drop_block import drop_where, mask_scale
+from thinout.functional._drop_block import mask_scale
+from thinout.functional._select import drop_where
 from thinout.functional._shared import check_maps, draw_uniform, per_axis
 from thinout.ops._inputs import check_floating_point
 
@@ -27,31 +28,44 @@ def check_transform(where: str, rotate: float, shear_x: float, shear_y: float) -
         bad_value(where, "shear_x", "such that shear_x * shear_y is not 1", shear_x, "The pattern would be a line.")
 
 
-def _canvas(
+def _along(place: Tensor, extent: int, width: int, step: int) -> Tensor:
+    """Return whether places, counted from the begin of a pattern, lie in one of its bars."""
+    return (place >= 0) & (place < extent) & (place % step < width)
+
+
+def _upright(corners: Sequence[Tensor], sizes: Sequence[int], bars: Sequence[tuple[int, int, int]]) -> Tensor:
+    """Return whether cells lie in a pattern that is not turned, from the bars of rows and of columns."""
+    rows, columns = (
+        _along(torch.arange(size, device=corner.device) - corner.unsqueeze(-1), *bar)
+        for corner, size, bar in zip(corners, sizes, bars, strict=True)
+    )
+    return rows.unsqueeze(-1) & columns.unsqueeze(-2)
+
+
+def _turned(
+    corners: Sequence[Tensor],
     sizes: Sequence[int],
-    starts: Sequence[int],
-    extents: Sequence[int],
-    size: Sequence[int],
-    stride: Sequence[int],
+    bars: Sequence[tuple[int, int, int]],
+    spans: Sequence[tuple[int, int]],
     transform: tuple[float, float, float],
-    device: torch.device,
 ) -> Tensor:
-    """Return whether cells lie in the pattern whose corner is at (0, 0), for cells from `starts` on."""
+    """Return whether cells lie in a turned pattern: drawn once, on a canvas that has it at every place, and cut out."""
     rotate, shear_x, shear_y = transform
     cosine, sine = math.cos(math.radians(rotate)), math.sin(math.radians(rotate))
-    down, right = (
-        torch.arange(start, start + num, device=device) + (0.5 - extent / 2)
-        for start, num, extent in zip(starts, sizes, extents, strict=True)
+    down, right = (  # from the middle of the pattern, whose corner is at 0
+        torch.arange(-high, size - low, device=corner.device) + (0.5 - bar[0] / 2)
+        for corner, size, bar, (low, high) in zip(corners, sizes, bars, spans, strict=True)
     )
     down, right = down.unsqueeze(1), right.unsqueeze(0)
-    down, right = cosine * down + sine * right, cosine * right - sine * down  # turned back
+    down, right = cosine * down + sine * right, cosine * right - sine * down
     determinant = 1 - shear_x * shear_y
     down, right = (down - shear_y * right) / determinant, (right - shear_x * down) / determinant
-    inside = torch.ones((), dtype=torch.bool, device=device)
-    for place, extent, width, step in zip((down, right), extents, size, stride, strict=True):
-        along = place + extent / 2
-        inside = inside & (along >= 0) & (along < extent) & (along % step < width)
-    return inside
+    canvas = _along(down + bars[0][0] / 2, *bars[0]) & _along(right + bars[1][0] / 2, *bars[1])
+    rows, columns = (
+        torch.arange(size, device=corner.device) + (high - corner).unsqueeze(-1)
+        for corner, size, (_, high) in zip(corners, sizes, spans, strict=True)
+    )
+    return canvas[rows.unsqueeze(-1), columns.unsqueeze(-2)]
 
 
 def pattern_dropout2d(
@@ -123,26 +137,19 @@ def pattern_dropout2d(
     if not training or input.numel() == 0:
         return input
     x = input if batched else input.unsqueeze(0)
+    sizes = x.shape[2:]
     extents = [(num - 1) * step + side for num, step, side in zip(repeats, steps, sides, strict=True)]
+    bars = list(zip(extents, sides, steps, strict=True))
     # A pattern that is larger than the map covers it at every place.
-    lows = [min(0, num - extent) for num, extent in zip(x.shape[2:], extents, strict=True)]
-    highs = [max(0, num - extent) for num, extent in zip(x.shape[2:], extents, strict=True)]
-    spans = [high - low for low, high in zip(lows, highs, strict=True)]
-    maps = (x.shape[0], 1 if share_channels else x.shape[1])
-    noise = draw_uniform(x, (2, *maps), generator)
-    canvas = _canvas(
-        [num + span for num, span in zip(x.shape[2:], spans, strict=True)],
-        [-high for high in highs], extents, sides, steps, (rotate, shear_x, shear_y), x.device,
-    )  # fmt: skip
-    rows, columns = (
-        torch.arange(num, device=x.device) + (span - place).unsqueeze(-1)
-        for num, span, place in zip(
-            x.shape[2:],
-            spans,
-            ((noise[axis] * (span + 1)).floor().clamp(max=span).long() for axis, span in enumerate(spans)),
-            strict=True,
-        )
-    )
-    dropped = canvas[rows.unsqueeze(-1), columns.unsqueeze(-2)]
+    spans = [(min(0, size - extent), max(0, size - extent)) for size, extent in zip(sizes, extents, strict=True)]
+    noise = draw_uniform(x, (2, x.shape[0], 1 if share_channels else x.shape[1]), generator)
+    corners = [
+        (noise[axis] * (high - low + 1)).floor().clamp(max=high - low).long() + low
+        for axis, (low, high) in enumerate(spans)
+    ]
+    if rotate == shear_x == shear_y == 0:
+        dropped = _upright(corners, sizes, bars)
+    else:
+        dropped = _turned(corners, sizes, bars, spans, (rotate, shear_x, shear_y))
     y = drop_where(x, dropped, None if scale == "none" else mask_scale(dropped, scale, x))
     return y if batched else y.squeeze(0)

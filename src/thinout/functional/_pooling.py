@@ -12,7 +12,7 @@ from torch.nn import functional as nnf
 
 from thinout import ops
 from thinout._checks import bad_value
-from thinout.functional._drop_block import drop_where
+from thinout.functional._select import drop_where
 from thinout.functional._shared import Rate, as_scalar, check_maps, check_probability, effective_rate, per_axis
 from thinout.ops._inputs import check_floating_point
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from thinout import ops
 from thinout._checks import check_choice, check_non_negative
-from thinout.functional._drop_block import drop_where
+from thinout.functional._select import drop_where
 from thinout.functional._shared import (
     Rate,
     as_scalar,

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from thinout import ops
 from thinout._checks import bad_value, check_count, check_positive
-from thinout.functional._drop_block import drop_where
-from thinout.functional._shared import as_scalar, check_maps, check_probability, draw_uniform, is_off
+from thinout.functional._select import drop_where
+from thinout.functional._shared import Rate, as_scalar, check_maps, check_probability, draw_uniform, is_off
+from thinout.ops import _apply
 from thinout.ops._inputs import check_floating_point
 
 
@@ -82,9 +83,10 @@ def weighted_channel_dropout(
     chosen = keys.topk(math.ceil(wrs_ratio * x.shape[1]), dim=1).indices
     selected = torch.zeros_like(keys).scatter(1, chosen, torch.ones_like(keys))
     scale = scores.sum(1, keepdim=True) / (scores * selected).sum(1, keepdim=True)
-    y = drop_where(x, selected[..., None, None] == 0, scale[..., None, None])
+    dropped = selected == 0
     if not is_off(p, training):
-        y = ops.dropout(y, ops.draw_key(generator), p, noise_shape=(None, None, 1, 1), rescale=False)
+        dropped = dropped | ~ops.dropout_mask(tuple(keys.shape), ops.draw_key(generator), p, device=x.device)
+    y = drop_where(x, dropped[..., None, None], scale[..., None, None])
     return y if batched else y.squeeze(0)
 
 
@@ -198,13 +200,32 @@ def attention_drop_layer(
     check_maps(where, "HW", input, batched)
     if not training or input.numel() == 0:
         return input
-    attention = input.to(torch.promote_types(input.dtype, torch.float32)).mean(-3, keepdim=True)
-    importance = torch.sigmoid(attention)
-    coins = (input.shape[0], 1, 1, 1) if batched and per_example else (1,) * input.dim()
-    hiding = torch.zeros(coins, dtype=torch.bool, device=input.device)
-    if not is_off(p, training):
-        key = ops.draw_key(generator) if key is None else key
-        hiding = ~ops.dropout_mask(coins, key, p, offset=offset, device=input.device)
-    level = attention.detach()
-    hidden = level >= as_scalar(gamma, level) * level.amax((-2, -1), keepdim=True)
-    return drop_where(input, hidden & hiding, torch.where(hiding, 1.0, importance))
+    key = ops.draw_key(generator) if key is None and not is_off(p, training) else key
+    own_coins = batched and per_example
+    traced = isinstance(p, Tensor) or torch._C._are_functorch_transforms_active() or _apply.needs_operator(input)
+    if own_coins or traced:
+        coins = (input.shape[0], 1, 1, 1) if own_coins else (1,) * input.dim()
+        hiding = ~_coins(coins, key, p, offset, input.device)
+        hidden = hiding & _most_attended(input, gamma)
+        return drop_where(input, hidden, torch.where(hiding, 1.0, _importance(input)))
+    # One coin is read where its key is, which is the CPU: only one of the two branches is then computed.
+    place = key.device if isinstance(key, Tensor) else torch.device("cpu")
+    if _coins((1,), key, p, offset, place):
+        return (input * _importance(input)).to(input.dtype)
+    return drop_where(input, _most_attended(input, gamma))
+
+
+def _coins(shape: tuple[int, ...], key: Tensor | int | None, p: Rate, offset: int, device: torch.device) -> Tensor:
+    """Return which coins say to weight; all do where there is no key."""
+    if key is None:
+        return torch.ones(shape, dtype=torch.bool, device=device)
+    return ops.dropout_mask(shape, key, p, offset=offset, device=device)
+
+
+def _importance(input: Tensor) -> Tensor:
+    return torch.sigmoid(input.to(torch.promote_types(input.dtype, torch.float32)).mean(-3, keepdim=True))
+
+
+def _most_attended(input: Tensor, gamma: Rate) -> Tensor:
+    level = input.detach().to(torch.promote_types(input.dtype, torch.float32)).mean(-3, keepdim=True)
+    return level >= as_scalar(gamma, level) * level.amax((-2, -1), keepdim=True)
