@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -148,7 +150,7 @@ def max_drop2d(
     largest = x.amax(dims, keepdim=True)
     key = ops.draw_key(generator) if key is None else key
     kept = ops.dropout_mask(tuple(largest.shape), key, p, offset=offset, device=input.device)
-    return drop_where(input, (x == largest) & ~kept)
+    return drop_where(input, x == largest.masked_fill(kept, math.nan))  # which nothing is equal to
 
 
 def max_dropout(
