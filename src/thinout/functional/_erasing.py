@@ -65,12 +65,12 @@ def cutout(
 ) -> Tensor:
     r"""Erase squares of input images, the same ones in all channels of an image and other ones in each image.
 
-    .. math:: y_{ij} = v \text{ if } c_1 - \lfloor s/2 \rfloor \le i < c_1 - \lfloor s/2 \rfloor + s
-        \text{ and likewise } j, \quad y_{ij} = x_{ij} \text{ otherwise}
+    .. math:: y_{ij} = v \text{ if } t \le i < t + s \text{ and } l \le j < l + s, \quad x_{ij} \text{ otherwise}
+    .. math:: t = c_1 - \lfloor s / 2 \rfloor, \quad l = c_2 - \lfloor s / 2 \rfloor
 
-    The centre is uniform over all pixels and the square is clipped to the image, so that less than
-    :math:`s^2` pixels are erased on average: for images of 32 x 32 and squares of 16 the expected side is 14. Nothing
-    is rescaled. Apply it after images are normalised, so that 0 is the mean colour.
+    The centre c is uniform over all pixels and the square is clipped to the image, so that less than :math:`s^2` pixels
+    are erased on average: for images of 32 x 32 and squares of 16 the expected side is 14. Nothing is rescaled. Apply
+    it after images are normalised, so that 0 is the mean colour.
 
     Args:
         input: (N, C, H, W), or (C, H, W) with ``batched=False``; floating point or uint8.
@@ -128,8 +128,8 @@ def random_erasing(
 ) -> Tensor:
     r"""Erase one rectangle of each input image with probability p, of random area, shape and place.
 
-    .. math:: h = \sqrt{a H W r}, \quad w = \sqrt{a H W / r}, \quad a \sim U(\text{scale}),
-        \quad \log r \sim U(\log \text{ratio})
+    .. math:: h = \sqrt{a H W r}, \quad w = \sqrt{a H W / r}
+    .. math:: a \sim U(\text{scale}), \quad \log r \sim U(\log \text{ratio})
 
     rounded to whole pixels. Ten rectangles are drawn and the first that fits into the image is taken, at a place
     uniform over those where it lies inside; where none fits, the image is left as it is.

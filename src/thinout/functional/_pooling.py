@@ -167,8 +167,8 @@ def max_pool_dropout2d(
 ) -> Tensor:
     r"""Max-pool maps over what dropout leaves, and at test time pool by the probabilities of being the maximum.
 
-    .. math:: y = \max_{i: m_i = 1} a_i \text{ (training)}, \qquad
-        y = \sum_{i=1}^{n} (1 - p) p^{n - i} a_{(i)} \text{ (otherwise)}
+    .. math:: y = \max_{i: m_i = 1} a_i \text{ (training)}
+    .. math:: y = \sum_{i=1}^{n} (1 - p) p^{n - i} a_{(i)} \text{ (otherwise)}
 
     with the elements of a window in order, :math:`a_{(1)} \le \dots \le a_{(n)}`. Where all of a window is dropped, the
     output is 0; nothing is rescaled. The eval output is exactly the mean of the training output. For inputs that are

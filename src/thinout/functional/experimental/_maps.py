@@ -36,8 +36,7 @@ def weighted_channel_dropout(
     r"""Keep channels with a chance that grows with their activity, and drop some of those at random.
 
     .. math:: s_c = \frac{1}{HW} \sum_{hw} x_{chw}, \quad k_c = u_c^{1 / s_c}, \quad u_c \sim U(0, 1)
-    .. math:: y_c = m_c\, x_c\, \frac{\sum_j s_j}{\sum_{j \in M} s_j} \text{ for } c \in M, \quad y_c = 0
-        \text{ otherwise}
+    .. math:: y_c = m_c\, x_c\, \frac{\sum_j s_j}{\sum_{j \in M} s_j} \text{ for } c \in M, \quad 0 \text{ for others}
 
     in training, where M are the :math:`\lceil \text{ratio} \cdot C \rceil` channels with the largest keys k, a sample
     without replacement weighted by s, and :math:`m_c \sim \text{Bernoulli}(1 - p)`; y = x otherwise. No gradient passes
@@ -102,10 +101,10 @@ def checkerboard_dropout2d(
 ) -> Tensor:
     r"""Drop the black or the white cells of a checkerboard, as a fair coin decides for each example.
 
-    .. math:: y_{ij} = 2 x_{ij} \text{ if } (\lfloor i / g \rfloor + \lfloor j / g \rfloor) \bmod 2 = b,
-        \quad y_{ij} = 0 \text{ otherwise}, \quad b \sim \text{Bernoulli}(1/2)
+    .. math:: y_{ij} = 2 x_{ij} \text{ if } (\lfloor i / g \rfloor + \lfloor j / g \rfloor) \ \text{mod}\ 2 = b
+    .. math:: y_{ij} = 0 \text{ otherwise}, \quad b \sim \text{Bernoulli}(1/2)
 
-    in training; y = x otherwise. Each cell is dropped half of the time, so the mean is kept.
+    in training; y = x in eval mode. Each cell is dropped half of the time, so the mean is kept.
 
     Args:
         input: (N, C, H, W), or (C, H, W) with ``batched=False``.
@@ -161,8 +160,8 @@ def attention_drop_layer(
 ) -> Tensor:
     r"""Hide the most attended region of maps, or weight maps by their attention, as one coin decides.
 
-    .. math:: a_{ij} = \frac{1}{C} \sum_c x_{cij}, \qquad y = x \odot [a < \gamma \max a]
-        \text{ with probability } p, \quad y = x \odot \sigma(a) \text{ otherwise}
+    .. math:: a_{ij} = \frac{1}{C} \sum_c x_{cij}
+    .. math:: y = x \odot [a < \gamma \max a] \text{ with probability } p, \quad y = x \odot \sigma(a) \text{ otherwise}
 
     in training; y = x otherwise. The maximum is that of each example.
 
