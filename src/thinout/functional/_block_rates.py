@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from thinout._checks import check_count, check_p
-from thinout.functional._shared import Rate, per_axis
+from thinout.functional._shared import Rate, effective_rate, per_axis
+from thinout.ops._apply import rate_tensor
 
 _FINER = 256  # times that one step of the search narrows its interval
 _STEPS = 5  # to 2**-40, well below the 2**-32 that the wide mask format resolves
@@ -38,7 +39,7 @@ def seed_rate(p: Rate, grid: Grid, exact: bool) -> Rate:
     """Return the probability of a seed, in the form of `p`, or as a tensor where a solution is compiled."""
     if exact:
         if isinstance(p, Tensor) or torch.compiler.is_compiling():
-            return _solve(_tensor(p), grid)
+            return _solve(rate_tensor(p), grid)
         return _solved(p, grid)
     hits = math.prod(grid.sizes) / (math.prod(grid.blocks) * math.prod(grid.seeds))
     if isinstance(p, Tensor):
@@ -49,22 +50,18 @@ def seed_rate(p: Rate, grid: Grid, exact: bool) -> Rate:
 def mean_rate(gamma: Rate, grid: Grid) -> Rate:
     """Return the share of a map that is dropped on average at the seed rate `gamma`."""
     if isinstance(gamma, Tensor) or torch.compiler.is_compiling():
-        return _mean(_tensor(gamma), grid)
+        return _mean(rate_tensor(gamma), grid)
     return _averaged(gamma, grid)
 
 
 @functools.lru_cache(maxsize=1024)
 def _solved(p: float, grid: Grid) -> float:
-    return _solve(_tensor(p), grid).item()
+    return _solve(rate_tensor(p), grid).item()
 
 
 @functools.lru_cache(maxsize=1024)
 def _averaged(gamma: float, grid: Grid) -> float:
-    return _mean(_tensor(gamma), grid).item()
-
-
-def _tensor(value: Rate) -> Tensor:
-    return value if isinstance(value, Tensor) else torch.tensor([value], dtype=torch.float64, device="cpu")
+    return _mean(rate_tensor(gamma), grid).item()
 
 
 def _coverage(size: int, block: int) -> list[int]:
@@ -146,7 +143,7 @@ def drop_block_rates(
     where = "drop_block_rates"
     sizes = tuple(check_count(where, "size", entry) for entry in (size if isinstance(size, Sequence) else (size,)))
     grid = make_grid(sizes, per_axis(where, "block_size", block_size, len(sizes)))
-    gamma = _tensor(seed_rate(check_p(where, p), grid, exact))
+    gamma = rate_tensor(effective_rate(where, seed_rate(check_p(where, p), grid, exact), wide=True))
     number = torch.ones((), dtype=torch.float64)
     for cells, block in zip(*grid, strict=True):
         number = number.unsqueeze(-1) * torch.tensor(_coverage(cells, block), dtype=torch.float64)

@@ -13,7 +13,8 @@ from thinout import ops
 from thinout._checks import check_choice
 from thinout.functional._block_rates import Grid, make_grid, mean_rate, seed_rate
 from thinout.functional._select import drop_where
-from thinout.functional._shared import Rate, as_scalar, check_maps, check_probability, effective_rate, is_off, per_axis
+from thinout.functional._shared import Rate, check_maps, check_probability, effective_rate, is_off, per_axis
+from thinout.ops._apply import rate_tensor
 from thinout.ops._inputs import check_floating_point
 
 SCALES = ("batch", "channel", "expected", "none", "sample")
@@ -70,10 +71,9 @@ def mask_scale(dropped: Tensor, scale: str, like: Tensor, eps: float = 0.0) -> T
 
 
 def _expected_scale(gamma: Rate, grid: Grid, like: Tensor) -> Tensor:
-    dropped = mean_rate(effective_rate("drop_block", gamma, wide=True), grid)
-    work = torch.promote_types(like.dtype, torch.float32)
-    kept = torch.as_tensor(as_scalar(dropped, like), device=like.device)
-    return torch.where(kept < 1, 1 / (1 - kept), 1.0).to(work).view((1,) * like.dim())
+    dropped = rate_tensor(mean_rate(effective_rate("drop_block", gamma, wide=True), grid))
+    scale = torch.where(dropped < 1, 1 / (1 - dropped), 1.0)
+    return scale.to(torch.promote_types(like.dtype, torch.float32)).to(like.device).view((1,) * like.dim())
 
 
 def drop_block(

@@ -11,7 +11,6 @@ from thinout import ops
 from thinout._checks import check_choice, check_non_negative
 from thinout.functional._select import drop_where
 from thinout.functional._shared import (
-    Rate,
     as_scalar,
     check_maps,
     check_probability,
@@ -21,15 +20,11 @@ from thinout.functional._shared import (
     is_off,
     times,
 )
+from thinout.ops._apply import rate_tensor
 from thinout.ops._inputs import check_floating_point
 
 MODES = ("channel", "feature")
 THRESHOLDS = ("fixed", "uniform")
-
-
-def _on_cpu(value: Rate) -> Tensor:
-    """Return a setting as a one-element float64 CPU tensor."""
-    return value.double() if isinstance(value, Tensor) else torch.tensor([value], dtype=torch.float64, device="cpu")
 
 
 def jumpout(
@@ -83,12 +78,12 @@ def jumpout(
         return input
     spread = draw_normal(input, (1,), generator).abs()
     if input.is_meta:  # no data to count; shapes are all that is asked for
-        p = _on_cpu(p_max)
+        p = rate_tensor(p_max)
     else:
         share = (torch.count_nonzero(input.detach() > 0).clamp(min=1).view(1) / input.numel()).cpu().double()
-        p = torch.minimum(_on_cpu(p_min) + spread.cpu().double() * _on_cpu(sigma), _on_cpu(p_max)) / share
-        p = torch.minimum(p, _on_cpu(p_max))
-    kept = 1 - _on_cpu(effective_rate(where, p))
+        p = torch.minimum(rate_tensor(p_min) + spread.cpu().double() * rate_tensor(sigma), rate_tensor(p_max)) / share
+        p = torch.minimum(p, rate_tensor(p_max))
+    kept = 1 - rate_tensor(effective_rate(where, p))
     scale = torch.where(kept > 0, kept**-0.75, 1.0)
     return times(ops.dropout(input, ops.draw_key(generator), p, rescale=False), scale)
 
