@@ -179,7 +179,7 @@ def _reference(module: _DropBlock, x: Tensor) -> Tensor:
     return torch.where(keep, (x.to(work) * scale).to(x.dtype), 0)
 
 
-for _layer, _shape in ((DropBlock1d, (3, 4, 24)), (DropBlock2d, (2, 3, 9, 8)), (DropBlock3d, (2, 2, 5, 6, 4))):
+for _layer, _shape in ((DropBlock1d, (3, 4, 14)), (DropBlock2d, (2, 3, 7, 6)), (DropBlock3d, (2, 2, 4, 5, 4))):
     register(
         LayerSpec(
             layer=_layer,

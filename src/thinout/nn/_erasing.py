@@ -158,9 +158,9 @@ def _erasing_reference(module: RandomErasing, x: Tensor) -> Tensor:
     return y
 
 
-_IMAGES = (4, 2, 6, 7)
+_IMAGES = (6, 1, 5, 6)
 _IMAGE_ERRORS = (
-    ErrorInput(error=ValueError, match="For one unbatched input pass batched=False", input=torch.ones(2, 6, 7)),
+    ErrorInput(error=ValueError, match="For one unbatched input pass batched=False", input=torch.ones(1, 5, 6)),
     ErrorInput(
         error=TypeError,
         match="`input` must be a tensor of floating-point or uint8 pixels",

@@ -110,7 +110,7 @@ register(
     LayerSpec(
         layer=PatternDropout2d,
         arguments={"size": 2, "stride": 3, "repeat": 2},
-        shape=(2, 3, 7, 8),
+        shape=(3, 2, 7, 6),
         reference=_reference,
         rates=(),
         errors=(
@@ -134,7 +134,7 @@ register(
             ),
             ErrorInput(error=TypeError, match="`rotate` must be a number", arguments={"size": 2, "rotate": "90"}),
             ErrorInput(error=ValueError, match="`scale` must be one of", arguments={"size": 2, "scale": "expected"}),
-            ErrorInput(error=ValueError, match="For one unbatched input pass batched=False", input=torch.ones(3, 7, 8)),
+            ErrorInput(error=ValueError, match="For one unbatched input pass batched=False", input=torch.ones(2, 7, 6)),
             ErrorInput(
                 error=TypeError,
                 match="`input` must be a floating-point tensor",
