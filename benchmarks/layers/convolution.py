@@ -258,6 +258,6 @@ ROWS = [
         ours=lambda: experimental.AttentionDropLayer(1.0, 0.9),
         plain=lambda layer: plain_attention(1.0, 0.9),
         inputs=maps,
-        note="hiding alone, so that both always do the same; plain makes NaN of a hidden infinity, selecting costs more",
+        note="hiding alone, so that both always do the same; plain makes NaN of a hidden infinity",
     ),
 ]
