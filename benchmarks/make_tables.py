@@ -272,6 +272,23 @@ def mebibytes(row: Json) -> Iterator[str]:
         yield "not measured" if row[name] is None else f"{row[name] / MI:.1f}"
 
 
+def layers_section(result: Json) -> Iterator[str]:
+    """Yield every layer beside its plain formulation."""
+    yield "## Layers\n"
+    yield from origin(result)
+    yield f"Microseconds of forward and backward, {plural(result['threads'], 'thread')}. The goal is 5 times as fast"
+    yield "where drawing masks is most of the plain formulation's time, else not slower.\n"
+    lines = []
+    for row in result["rows"]:
+        times = [number(row["microseconds"][name]) for name in ("PyTorch", "thinout")]
+        sizes = ", ".join("x".join(map(str, shape)) for shape in row["shapes"])
+        (ratio,), goal = row["ratios"], 5 if row["heavy"] else 1
+        bound = ratio["median"] if ratio["high"] is None or goal == 5 else ratio["high"]
+        lines.append([row["layer"], sizes, *times, shown(ratio), goal, "yes" if bound >= goal else "no", row["note"]])
+    names = ["layer", "input", "plain PyTorch", "thinout", "times as fast", "goal", "reached", "note"]
+    yield from table(names, lines)
+
+
 def gpu_section(result: Json) -> Iterator[str]:
     """Yield the times on a GPU."""
     yield f"## {result['device']}\n\ntorch {result['torch']}\n"
@@ -350,6 +367,7 @@ SECTIONS = {
     "kernel": kernel_section,
     "patch": patch_section,
     "memory": memory_section,
+    "layers": layers_section,
     "gpu": gpu_section,
 }
 

@@ -47,6 +47,13 @@ THINOUT_INLINE uint64_t transpose8(uint64_t a) {
   return a ^ swap ^ swap << 28;
 }
 
+// Drops the top `gap` bits of every byte.
+THINOUT_INLINE uint64_t close_gaps(uint64_t a, int gap) {
+  a = (a & 0x00FF00FF00FF00FFu) | (a & 0xFF00FF00FF00FF00u) >> gap;
+  a = (a & 0x0000FFFF0000FFFFu) | (a & 0xFFFF0000FFFF0000u) >> 2 * gap;
+  return (a & 0x00000000FFFFFFFFu) | (a & 0xFFFFFFFF00000000u) >> 4 * gap;
+}
+
 // Appends runs of bits without gaps. Bits of a word beyond its run must be 0; `finish` writes the last, partial word.
 class BitWriter {
  public:

@@ -14,18 +14,49 @@ struct Run {
   int64_t bit, n;
 };
 
+// Mask indices from 64 * word on, 64 * count of them.
+struct Range {
+  uint64_t word;
+  int64_t count;
+};
+
+// Decisions that are being drawn: range after range into consecutive words of bits.
+struct Drawing {
+  const Stream* stream = nullptr;
+  const Range* range = nullptr;
+  uint64_t* bits = nullptr;
+  int64_t left = 0;  // words
+  int64_t at = 0;    // words of the range that are done
+  uint64_t high = ~uint64_t{0};
+  Schedule schedule{};  // of blocks whose number has `high` in its upper half
+};
+
+// Runs to be written. Memory is idle while decisions are drawn, and arithmetic while memory is waited for, so the two
+// are done in turns: while these runs are written, the decisions of the next ones are drawn.
+struct Writing {
+  const uint64_t* bits;  // one word after the last decision is read too
+  const Run* runs;
+  int64_t count;
+  int64_t ahead;  // with a run, the run so many places on is fetched into the cache; 0: none
+  double scale;
+  bool bypass_cache;
+  Drawing& next;
+};
+
 // One instruction set's loops. All of them are single-threaded; `first` is the mask index of element 0.
 struct Kernels {
   const char* name;
   // y = keep ? x * scale : 0; `bypass_cache`: store around the caches where y's alignment allows it.
   void (*flat[kNumTypes])(const Stream&, const void* x, void* y, int64_t n, uint64_t first, bool bypass_cache);
-  // The same with the decisions given, for many runs; one word after the last decision is read too.
-  void (*runs[kNumTypes])(const uint64_t* bits, const Run* runs, int64_t count, double scale, bool bypass_cache);
-  // bits[w] = the decisions of the 64 elements from mask index 64 * words[w] on.
-  void (*bits)(const Stream&, const uint64_t* words, int64_t num_words, uint64_t* bits);
-  // Column k < width <= 64 has its 64 decisions from bit start[k] + shift on; out[r * stride] = those of row r < 64.
+  // The same with the decisions given.
+  void (*runs[kNumTypes])(const Writing&);
+  // Draws all that is left.
+  void (*bits)(Drawing&);
+  // Column k < width <= 64 has its 64 decisions from bit start[k] + shift on; out[r * stride] = those of row r.
   void (*transpose)(const uint64_t* bits, const int64_t* start, int64_t shift, int64_t width, uint64_t* out,
                     int64_t stride);
+  // The same for width <= 8 columns, but out[i] has those of rows 8 i ... 8 i + 7 in its low 8 * width bits.
+  void (*interleave)(const uint64_t* bits, const int64_t* start, int64_t shift, int64_t width, uint64_t* out);
   // For a thread to call after its last `runs` with bypass_cache, before others read what it stored.
   void (*fence)();
   // The fused form of the four dtypes, see fused.h; `in` is x and residual.

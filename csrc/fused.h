@@ -43,6 +43,7 @@ constexpr Kernels make_kernels(const char* name) {
       {runs<I, float>, runs<I, double>, runs<I, bfloat16>, runs<I, float16>, runs<I, keep8>},
       bits<I>,
       transpose<I>,
+      interleave<I>,
       I::fence,
       {dropout_add<I, float>, dropout_add<I, double>, dropout_add<I, bfloat16>, dropout_add<I, float16>},
   };

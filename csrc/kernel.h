@@ -16,7 +16,7 @@ namespace {
 constexpr int kWordElements = 64;
 
 template <class I, int G>
-THINOUT_INLINE void general_round(typename I::V (&c)[4][G], uint32_t key0, uint32_t key1) {
+THINOUT_INLINE void general_round(typename I::V (&c)[4][G], uint64_t key0, uint64_t key1) {
 #pragma GCC unroll 8
   for (int g = 0; g < G; ++g) {
     const auto product0 = I::mul(c[0][g], kMul0);
@@ -216,64 +216,110 @@ void flat(const Stream& stream, const void* x, void* y, int64_t n, uint64_t firs
   I::fence();
 }
 
-template <class I, class A>
-THINOUT_INLINE void select_run(const uint64_t* bits, int64_t bit, int64_t n, const A& apply) {
-  typename I::Keep keep;
-  int64_t i = 0;
-  for (; i + kWordElements <= n; i += kWordElements) {
-    I::expand(bits_from(bits, bit + i), keep);
-    apply.word(keep, i);
-  }
-  if (i == n) return;
-  I::expand(bits_from(bits, bit + i), keep);
-  apply.part(keep, 0, i, static_cast<int>(n - i));
-}
+// Words that are drawn at once between two writes: few enough that the memory asked for meanwhile is not overrun, and
+// enough that it costs little to begin.
+template <class I>
+constexpr int kTurn = 4 * I::kWords;
 
-template <class I, class T>
-void runs(const uint64_t* bits, const Run* run, int64_t count, double scale, bool bypass_cache) {
-  const Select<I, T, false> through{static_cast<decltype(through.scale)>(scale)};
-  const Select<I, T, true> around{through.scale};
-  for (const Run* end = run + count; run != end; ++run) {
-    if (bypass_cache && aligned(run->y, 0))
-      select_run<I>(bits, run->bit, run->n, make_select(around, run->x, run->y));
-    else
-      select_run<I>(bits, run->bit, run->n, make_select(through, run->x, run->y));
+// Takes the next words: their blocks; false where the upper halves of these are not all those of the schedule.
+template <int blocks_per_word, int W>
+THINOUT_INLINE bool take(Drawing& d, int count, uint32_t (&block)[W], uint64_t (&high)[W]) {
+  bool same = true;
+  for (int w = 0; w < count; ++w) {
+    const uint64_t full = (d.range->word + static_cast<uint64_t>(d.at)) * blocks_per_word;
+    block[w] = static_cast<uint32_t>(full);
+    high[w] = full >> 32;
+    same &= high[w] == d.high;
+    if (++d.at < d.range->count) continue;
+    d.at = 0;
+    ++d.range;
   }
+  return same;
 }
 
 template <class I, bool wide>
-void draw_bits(const Stream& stream, const uint64_t* words, int64_t num_words, uint64_t* bits) {
+__attribute__((noinline)) void draw_some(Drawing& d, int64_t num_words) {
   constexpr int blocks_per_word = wide ? 16 : 8;
-  const auto limit = I::template limit<wide>(stream.threshold);
-  uint32_t high = 0;
-  Schedule s = make_schedule(stream, high);
-  for (int64_t i = 0; i < num_words; i += I::kWords) {
-    const int count = num_words - i < I::kWords ? static_cast<int>(num_words - i) : I::kWords;
-    uint32_t block[I::kWords];
-    bool same_high = true;
-    for (int w = 0; w < I::kWords; ++w) {
-      const uint64_t full = words[i + (w < count ? w : 0)] * blocks_per_word;
-      block[w] = static_cast<uint32_t>(full);
-      same_high &= full >> 32 == high;
+  const auto limit = I::template limit<wide>(d.stream->threshold);
+  const int64_t total = num_words < d.left ? num_words : d.left;
+  for (int64_t i = 0; i < total; i += I::kWords) {
+    const int count = total - i < I::kWords ? static_cast<int>(total - i) : I::kWords;
+    uint32_t block[I::kWords] = {};
+    uint64_t high[I::kWords];
+    if (take<blocks_per_word>(d, count, block, high)) {
+      typename I::Keep keep[I::kWords];
+      draw<I, wide, I::kWords>(d.schedule, limit, block, keep);
+      for (int w = 0; w < count; ++w) d.bits[w] = I::collapse(keep[w]);
+    } else {
+      for (int w = 0; w < count; ++w) {
+        if (high[w] != d.high) d.schedule = make_schedule(*d.stream, static_cast<uint32_t>(high[w]));
+        d.high = high[w];
+        typename I::Keep keep[1];
+        draw<I, wide, 1>(d.schedule, limit, {block[w]}, keep);
+        d.bits[w] = I::collapse(keep[0]);
+      }
     }
-    typename I::Keep keep[I::kWords], one[1];
-    if (same_high) {
-      draw<I, wide, I::kWords>(s, limit, block, keep);
-      for (int w = 0; w < count; ++w) bits[i + w] = I::collapse(keep[w]);
-      continue;
-    }
-    for (int w = 0; w < count; ++w) {
-      high = static_cast<uint32_t>(words[i + w] * blocks_per_word >> 32);
-      s = make_schedule(stream, high);
-      draw<I, wide, 1>(s, limit, {block[w]}, one);
-      bits[i + w] = I::collapse(one[0]);
-    }
+    d.bits += count;
   }
+  d.left -= total;
 }
 
 template <class I>
-void bits(const Stream& stream, const uint64_t* words, int64_t num_words, uint64_t* bits) {
-  (stream.wide ? draw_bits<I, true> : draw_bits<I, false>)(stream, words, num_words, bits);
+void bits(Drawing& d) {
+  if (d.left) (d.stream->wide ? draw_some<I, true> : draw_some<I, false>)(d, d.left);
+}
+
+template <class I, class A, class Bits>
+THINOUT_INLINE void select_words(int64_t n, const A& apply, const Bits& bits_at) {
+  typename I::Keep keep;
+  int64_t i = 0;
+  for (; i + kWordElements <= n; i += kWordElements) {
+    I::expand(bits_at(i), keep);
+    apply.word(keep, i);
+    asm volatile("" ::: "memory");  // GCC 12 stores the last word of a loop twice without
+  }
+  if (i == n) return;
+  I::expand(bits_at(i), keep);
+  apply.part(keep, 0, i, static_cast<int>(n - i));
+}
+
+template <class I, class A>
+THINOUT_INLINE void select_run(const uint64_t* bits, int64_t bit, int64_t n, const A& apply) {
+  if (bit % 64 == 0)
+    select_words<I>(n, apply, [word = bits + bit / 64](int64_t i) { return word[i / 64]; });
+  else
+    select_words<I>(n, apply, [=](int64_t i) { return bits_from(bits, bit + i); });
+}
+
+template <bool output>
+THINOUT_INLINE void fetch(const void* memory, int64_t bytes) {
+  for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(static_cast<const char*>(memory) + b, output, 3);
+}
+
+template <class I, class T>
+void runs(const Writing& writing) {
+  const Writing w = writing;  // a copy: else the compiler fears that stores change it
+  const Select<I, T, false> through{static_cast<decltype(through.scale)>(w.scale)};
+  const Select<I, T, true> around{through.scale};
+  const int64_t fetched = w.ahead ? w.count - w.ahead : 0;
+  int64_t words = 0;  // written, for which none were drawn
+  for (int64_t r = 0; r < w.count; ++r) {
+    const Run& run = w.runs[r];
+    if (r < fetched) {
+      const Run& later = (&run)[w.ahead];
+      const int64_t bytes = later.n * int64_t{sizeof(T)};
+      if (later.x) fetch<false>(later.x, bytes);
+      if (later.x != later.y && !w.bypass_cache) fetch<true>(later.y, bytes);
+    }
+    words += words_for(run.n);
+    if (w.bypass_cache && aligned(run.y, 0))
+      select_run<I>(w.bits, run.bit, run.n, make_select(around, run.x, run.y));
+    else
+      select_run<I>(w.bits, run.bit, run.n, make_select(through, run.x, run.y));
+    if (words < kTurn<I> || w.next.left == 0) continue;
+    (w.next.stream->wide ? draw_some<I, true> : draw_some<I, false>)(w.next, words);
+    words = 0;
+  }
 }
 
 template <class I>
@@ -284,6 +330,18 @@ void transpose(const uint64_t* bits, const int64_t* start, int64_t shift, int64_
   for (int64_t k = width; k < 64; ++k) square[k] = 0;
   I::transpose(square);
   for (int64_t r = 0; r < 64; ++r) out[r * stride] = square[r];
+}
+
+// A byte from each column, transposed, and the gaps closed; in lanes that a compiler turns into vectors.
+template <class I>
+void interleave(const uint64_t* bits, const int64_t* start, int64_t shift, int64_t width, uint64_t* out) {
+  uint64_t column[8] = {};
+  for (int64_t k = 0; k < width; ++k) column[k] = bits_from(bits, start[k] + shift);
+  for (int i = 0; i < 8; ++i) {
+    uint64_t bytes = 0;
+    for (int k = 0; k < 8; ++k) bytes |= (column[k] >> 8 * i & 0xFF) << 8 * k;
+    out[i] = close_gaps(transpose8(bytes), static_cast<int>(8 - width));
+  }
 }
 
 // Pack<T>::load_part and store_part for instruction sets without masked memory access: through a buffer.

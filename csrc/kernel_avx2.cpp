@@ -21,7 +21,7 @@ struct Avx2 {
   static constexpr int kLanes = 4, kGroup = 4, kWords = 2;
   static constexpr bool kInline = true;
 
-  static THINOUT_INLINE V set(uint32_t value) { return _mm256_set1_epi64x(value); }
+  static THINOUT_INLINE V set(uint64_t value) { return _mm256_set1_epi64x(static_cast<int64_t>(value)); }
   // The order of the counters is what makes the unpack instructions of `blocks` leave the blocks in memory order.
   static THINOUT_INLINE V counters(uint32_t block) {
     return _mm256_add_epi32(set(block), _mm256_setr_epi64x(0, 2, 1, 3));
@@ -76,7 +76,39 @@ struct Avx2 {
       _mm256_store_si256(reinterpret_cast<__m256i*>(keep.lane) + q, lanes);
     }
   }
-  static THINOUT_INLINE void transpose(uint64_t (&square)[64]) { transpose64(square); }
+
+  // transpose64 on 4 words a register: the last two steps are within registers.
+  static THINOUT_INLINE void transpose(uint64_t (&square)[64]) {
+    swap_squares<32>(square, 0x00000000FFFFFFFF);
+    swap_squares<16>(square, 0x0000FFFF0000FFFF);
+    V* words = reinterpret_cast<V*>(square);
+    for (int i = 0; i < 16; i += 4) {
+      V v[4];
+      for (int k = 0; k < 4; ++k) v[k] = _mm256_loadu_si256(words + i + k);
+      for (int k = 0; k < 2; ++k) swap_between<8>(v[k], v[k + 2], 0x00FF00FF00FF00FF);
+      for (int k = 0; k < 4; k += 2) swap_between<4>(v[k], v[k + 1], 0x0F0F0F0F0F0F0F0F);
+      for (int k = 0; k < 4; ++k) {
+        constexpr int64_t fours = 0x3333333333333333, twos = 0x5555555555555555;
+        const V a = v[k];
+        const V b = swap_within(a, _mm256_permute4x64_epi64(a, 0x4E), _mm256_setr_epi64x(2, 2, 64, 64),
+                                _mm256_setr_epi64x(64, 64, 2, 2), _mm256_setr_epi64x(fours, fours, ~fours, ~fours));
+        const V c = swap_within(b, _mm256_permute4x64_epi64(b, 0xB1), _mm256_setr_epi64x(1, 64, 1, 64),
+                                _mm256_setr_epi64x(64, 1, 64, 1), _mm256_setr_epi64x(twos, ~twos, twos, ~twos));
+        _mm256_storeu_si256(words + i + k, c);
+      }
+    }
+  }
+  template <int width>
+  static THINOUT_INLINE void swap_between(V& a, V& b, int64_t mask) {
+    const V swap = _mm256_and_si256(xor2(_mm256_srli_epi64(a, width), b), _mm256_set1_epi64x(mask));
+    a = xor2(a, _mm256_slli_epi64(swap, width));
+    b = xor2(b, swap);
+  }
+  // Bits in `mask` stay, the others come from the partner; a shift by 64 gives 0.
+  static THINOUT_INLINE V swap_within(V a, V partner, V left, V right, V mask) {
+    const V moved = _mm256_or_si256(_mm256_sllv_epi64(partner, left), _mm256_srlv_epi64(partner, right));
+    return _mm256_or_si256(_mm256_and_si256(a, mask), _mm256_andnot_si256(mask, moved));
+  }
   static void fence() { _mm_sfence(); }
 };
 

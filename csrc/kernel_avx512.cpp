@@ -24,7 +24,7 @@ struct Avx512 {
   static constexpr int kLanes = 8, kGroup = 4, kWords = 4;
   static constexpr bool kInline = true;
 
-  static THINOUT_INLINE V set(uint32_t value) { return _mm512_set1_epi64(value); }
+  static THINOUT_INLINE V set(uint64_t value) { return _mm512_set1_epi64(static_cast<int64_t>(value)); }
   // The order of the counters is what makes the unpack instructions of `compare` leave the blocks in memory order.
   static THINOUT_INLINE V counters(uint32_t block) {
     return _mm512_add_epi32(set(block), _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7));
@@ -60,7 +60,41 @@ struct Avx512 {
     keep.half[0] = static_cast<__mmask32>(bits);
     keep.half[1] = static_cast<__mmask32>(bits >> 32);
   }
-  static THINOUT_INLINE void transpose(uint64_t (&square)[64]) { transpose64(square); }
+
+  // transpose64 on 8 words a register: squares of 32, 16 and 8 bits between registers, then each 8 x 8 bits of a
+  // register in the 64-bit lane where its 8 bytes are brought together.
+  static THINOUT_INLINE void transpose(uint64_t (&square)[64]) {
+    V v[8];
+    for (int i = 0; i < 8; ++i) v[i] = _mm512_loadu_si512(square + 8 * i);
+    for (int i = 0; i < 4; ++i) swap_between<32>(v[i], v[i + 4], 0x00000000FFFFFFFF);
+    for (int i = 0; i < 4; ++i) swap_between<16>(v[i / 2 * 4 + i % 2], v[i / 2 * 4 + i % 2 + 2], 0x0000FFFF0000FFFF);
+    for (int i = 0; i < 8; i += 2) swap_between<8>(v[i], v[i + 1], 0x00FF00FF00FF00FF);
+    for (int i = 0; i < 8; ++i) {
+      V a = transpose_bytes(v[i]);
+      a = swap_within<7>(a, 0x00AA00AA00AA00AA);
+      a = swap_within<14>(a, 0x0000CCCC0000CCCC);
+      a = swap_within<28>(a, 0x00000000F0F0F0F0);
+      _mm512_storeu_si512(square + 8 * i, transpose_bytes(a));
+    }
+  }
+  template <int width>
+  static THINOUT_INLINE void swap_between(V& a, V& b, int64_t mask) {
+    const V swap = _mm512_ternarylogic_epi64(_mm512_srli_epi64(a, width), b, _mm512_set1_epi64(mask), 0x28);
+    a = xor2(a, _mm512_slli_epi64(swap, width));
+    b = xor2(b, swap);
+  }
+  template <int distance>
+  static THINOUT_INLINE V swap_within(V a, int64_t mask) {
+    const V swap = _mm512_ternarylogic_epi64(a, _mm512_srli_epi64(a, distance), _mm512_set1_epi64(mask), 0x28);
+    return xor3(a, swap, _mm512_slli_epi64(swap, distance));
+  }
+  // Byte j of word i becomes byte i of word j.
+  static THINOUT_INLINE V transpose_bytes(V a) {
+    const __m128i pairs = _mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+    const V fours = _mm512_set_epi16(31, 23, 15, 7, 30, 22, 14, 6, 29, 21, 13, 5, 28, 20, 12, 4, 27, 19, 11, 3, 26, 18,
+                                     10, 2, 25, 17, 9, 1, 24, 16, 8, 0);
+    return _mm512_permutexvar_epi16(fours, _mm512_shuffle_epi8(a, _mm512_broadcast_i32x4(pairs)));
+  }
   static void fence() { _mm_sfence(); }
 };
 

@@ -13,7 +13,7 @@ struct Neon : Bytes {
   using Limit = uint32_t;
   static constexpr int kLanes = 2, kGroup = 4, kWords = 1;
 
-  static THINOUT_INLINE V set(uint32_t value) { return vdupq_n_u64(value); }
+  static THINOUT_INLINE V set(uint64_t value) { return vdupq_n_u64(value); }
   static THINOUT_INLINE V counters(uint32_t block) { return vcombine_u64(vcreate_u64(block), vcreate_u64(block + 1)); }
   static THINOUT_INLINE V mul(V a, uint32_t b) { return vmull_n_u32(vmovn_u64(a), b); }
   static THINOUT_INLINE V high(V a) { return vshrq_n_u64(a, 32); }

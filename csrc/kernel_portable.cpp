@@ -9,7 +9,7 @@ struct Portable : Bytes {
   using Limit = uint32_t;
   static constexpr int kLanes = 1, kGroup = 2, kWords = 1;
 
-  static THINOUT_INLINE V set(uint32_t value) { return value; }
+  static THINOUT_INLINE V set(uint64_t value) { return value; }
   static THINOUT_INLINE V counters(uint32_t block) { return block; }
   static THINOUT_INLINE V mul(V a, uint32_t b) { return V{static_cast<uint32_t>(a)} * b; }
   static THINOUT_INLINE V high(V a) { return a >> 32; }

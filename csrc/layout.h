@@ -98,10 +98,13 @@ struct Cursor {
       move(layout.dim[d], at[d]);
     }
   }
-  void advance() {
-    for (int d = layout.ndim - 1; d >= 0; --d) {
-      move(layout.dim[d], 1);
-      if (++at[d] < layout.dim[d].size) return;
+  void advance() { skip(1); }
+  // So many steps, at most to the end of the innermost dimension.
+  void skip(int64_t steps) {
+    for (int d = layout.ndim - 1; d >= 0; --d, steps = 1) {
+      move(layout.dim[d], steps);
+      at[d] += steps;
+      if (at[d] < layout.dim[d].size) return;
       move(layout.dim[d], -at[d]);
       at[d] = 0;
     }

@@ -16,6 +16,9 @@ inline bool bypasses_cache(const void* x, const void* y, int64_t bytes) {
   return x != y && bytes >= (int64_t{24} << 20);
 }
 
+// Whether an input and an output of so many bytes reach beyond the caches that a core has for itself.
+inline bool is_far(int64_t bytes) { return bytes >= (int64_t{6} << 20); }
+
 // A large fresh output costs far more in page faults, one for every 4 KiB, than in arithmetic. Where the kernel gives
 // huge pages on request (its usual setting), ask. Memory that has been touched already, which one page in the middle
 // tells, is left as it is; so is everything when the request fails.

@@ -10,7 +10,7 @@
 namespace thinout {
 namespace {
 
-constexpr int64_t kRun = 2048;  // elements of a run that are treated at a time
+constexpr int64_t kRun = 1024;  // elements of a run that are treated at a time
 
 struct Call {
   const Kernels& isa;
@@ -19,14 +19,15 @@ struct Call {
   char* y;
   int type;
   int64_t first_index;
+  bool far;  // whether the memory is larger than caches, so that it pays to fetch it ahead
   bool bypass_cache;
 
   int64_t bytes() const { return kElementBytes[type]; }
   uint64_t index(const Cursor& c) const { return static_cast<uint64_t>(first_index + c.index); }
   const char* in(int64_t offset) const { return x ? x + offset * bytes() : nullptr; }
   char* out(int64_t offset) const { return y + offset * bytes(); }
-  void write(const uint64_t* bits, const Run* runs, int64_t count) const {
-    isa.runs[type](bits, runs, count, stream.scale, bypass_cache);
+  void write(const uint64_t* bits, const Run* runs, int64_t count, int64_t ahead, Drawing& next) const {
+    isa.runs[type]({bits, runs, count, ahead, stream.scale, bypass_cache, next});
   }
   void finish() const {  // of each thread
     if (bypass_cache) isa.fence();
@@ -46,15 +47,14 @@ class Input {
  public:
   Input(const Call& call, int64_t stride) : call_(call), stride_(stride) {}
   bool in_place() const { return stride_ == 1 || !call_.x; }
-  const void* at(int64_t offset, int64_t n) {  // n <= kRun unless the stride is 1
-    const char* from = call_.in(offset);
+  const void* at(const void* from, int64_t n) {  // n <= kRun unless the stride is 1
     if (in_place() || n == 1) return from;
     if (call_.bytes() == 8)
-      gather<8>(from, n);
+      gather<8>(static_cast<const char*>(from), n);
     else if (call_.bytes() == 4)
-      gather<4>(from, n);
+      gather<4>(static_cast<const char*>(from), n);
     else
-      gather<2>(from, n);
+      gather<2>(static_cast<const char*>(from), n);
     return buffer_;
   }
 
@@ -74,78 +74,97 @@ class RunList {
  public:
   RunList(const Call& call, int64_t x_stride) : call_(call), input_(call, x_stride) {}
 
-  bool full() const { return count_ == capacity; }
-  void add(int64_t x, int64_t y, int64_t bit, int64_t n) {
-    x_[count_] = x;  // read where the input has to be copied together
-    runs_[count_++] = {call_.in(x), call_.out(y), bit, n};
+  bool fits(int64_t n) const { return count_ + n <= capacity; }
+  void clear() { count_ = 0; }
+  void add(int64_t x, int64_t y, int64_t bit, int64_t n) { runs_[count_++] = {call_.in(x), call_.out(y), bit, n}; }
+  // Several, in even steps of memory and bits.
+  void add(int64_t x, int64_t y, int64_t bit, int64_t n, const Dim& step, int64_t bit_step, int64_t repeats) {
+    const int64_t x_bytes = call_.x ? step.x * call_.bytes() : 0, y_bytes = step.y * call_.bytes();
+    const char* in = call_.in(x);
+    char* out = call_.out(y);
+    Run* run = runs_ + count_;
+    for (int64_t i = 0; i < repeats; ++i, in += x_bytes, out += y_bytes, bit += bit_step) run[i] = {in, out, bit, n};
+    count_ += repeats;
   }
-  void write(const uint64_t* bits) {
-    if (input_.in_place()) {
-      call_.write(bits, runs_, count_);
-    } else {
-      for (int64_t i = 0; i < count_; ++i) {
-        runs_[i].x = input_.at(x_[i], runs_[i].n);
-        call_.write(bits, runs_ + i, 1);
-      }
+
+  void write(const uint64_t* bits, Drawing& next) {
+    if (count_ == 0) return;
+    if (input_.in_place()) return call_.write(bits, runs_, count_, call_.far ? 1 + kAhead / runs_[0].n : 0, next);
+    for (int64_t i = 0; i < count_; ++i) {
+      runs_[i].x = input_.at(runs_[i].x, runs_[i].n);
+      call_.write(bits, runs_ + i, 1, 0, next);
     }
-    count_ = 0;
   }
 
  private:
+  static constexpr int64_t kAhead = 1024;  // elements
+
   const Call& call_;
   Input input_;
   int64_t count_ = 0;
   Run runs_[capacity];
-  int64_t x_[capacity];
 };
 
 // Runs whose mask index goes up by 1, or stays the same. Collected, so that the decisions of many short runs, and of
-// runs that share them, are drawn together.
+// runs that share them, are drawn together, while the runs collected before are written.
 class RunBatch {
  public:
-  RunBatch(const Call& call, const Dim& run)
-      : call_(call), shared_(run.index == 0), draws_(call.isa, call.stream), runs_(call, run.x) {
+  static constexpr int kRows = 128;
+
+  RunBatch(const Call& call, const Dim& run) : call_(call), half_{{call, run}, {call, run}} {
     std::memset(all_, 0xFF, sizeof all_);
   }
-  void add(const Cursor& c, int64_t n) {
-    const int64_t decisions = shared_ ? 1 : n;
-    if (shared_ ? count_ == kRows : runs_.full() || !draws_.fits(decisions)) flush();
-    const int64_t bit = draws_.add(call_.index(c), decisions);
-    if (shared_)
-      rows_[count_++] = {c.x, c.y, n, bit};
-    else
-      runs_.add(c.x, c.y, bit, n);
+  // Runs of n elements with one decision each.
+  void add_shared(const Cursor& c, int64_t n) {
+    if (half_[filling_].rows == kRows) turn();
+    Half& h = half_[filling_];
+    h.row[h.rows++] = {c.x, c.y, n, h.draws.add(call_.index(c), 1)};
   }
-  void flush() {
-    const uint64_t* bits = draws_.draw();
-    if (shared_) {
-      for (int i = 0; i < count_; ++i) keep_or_clear(rows_[i], bits);
-      runs_.write(all_);
-      count_ = 0;
-    } else {
-      runs_.write(bits);
-    }
+  // `repeats` runs of n elements, whose indices follow each other, at the steps of `next` in memory.
+  void add(const Cursor& c, int64_t n, const Dim& next, int64_t repeats) {
+    if (!half_[filling_].runs.fits(repeats) || !half_[filling_].draws.fits(n * repeats)) turn();
+    Half& h = half_[filling_];
+    const int64_t bit = h.draws.add(call_.index(c), n * repeats);
+    h.runs.add(c.x, c.y, bit, n, next, n, repeats);
+  }
+  void finish() {
+    turn();
+    turn();
+    call_.finish();
   }
 
  private:
   struct Row {
     int64_t x, y, n, bit;
   };
-  static constexpr int kRows = 128;
+  struct Half {
+    Half(const Call& call, const Dim& run) : runs(call, run.x) {}
+    Draws<kRows, kRows> draws;
+    RunList<kRows> runs;
+    int rows = 0;  // with one decision each
+    Row row[kRows];
+  };
 
-  void keep_or_clear(const Row& row, const uint64_t* bits) {
-    if (bits_from(bits, row.bit) & 1)
-      runs_.add(row.x, row.y, 0, row.n);
+  void turn() {
+    Half &next = half_[filling_], &ready = half_[1 - filling_];
+    Drawing drawing = next.draws.start(call_.stream);
+    for (int i = 0; i < ready.rows; ++i) keep_or_clear(ready, ready.row[i]);
+    ready.runs.write(ready.rows ? all_ : ready.draws.bits(), drawing);
+    ready.runs.clear();
+    ready.rows = 0;
+    call_.isa.bits(drawing);
+    filling_ = 1 - filling_;
+  }
+  void keep_or_clear(Half& h, const Row& row) {
+    if (bits_from(h.draws.bits(), row.bit) & 1)
+      h.runs.add(row.x, row.y, 0, row.n);
     else
       std::memset(call_.out(row.y), 0, static_cast<size_t>(row.n * call_.bytes()));
   }
 
   const Call& call_;
-  const bool shared_;
-  Draws<kRows> draws_;
-  RunList<kRows> runs_;
-  int count_ = 0;
-  Row rows_[kRows];
+  int filling_ = 0;
+  Half half_[2];
   uint64_t all_[kRun / 64 + 1];
 };
 

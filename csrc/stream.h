@@ -39,11 +39,11 @@ constexpr uint32_t kWeyl0 = 0x9E3779B9u, kWeyl1 = 0xBB67AE85u;
 // Round keys, and rounds 1 to 3 as far as they do not depend on the low word of the block number: only that word
 // changes in a run of blocks, so a third of these rounds is the same for all of them.
 struct Schedule {
-  uint32_t key0[kRounds], key1[kRounds];
-  uint32_t word2_round1;  // word 2 after round 1 = this ^ high(kMul0 * word 0)
-  uint32_t word0_round2;  // word 0 after round 2 = this ^ high(kMul1 * word 2)
-  uint32_t word2_round2;  // word 2 after round 2 = this ^ word 3
-  uint32_t word2_round3;  // word 2 after round 3 = this ^ high(kMul0 * word 0)
+  uint64_t key0[kRounds], key1[kRounds];  // 32 bits each, kept as the vectors want them
+  uint64_t word2_round1;  // word 2 after round 1 = this ^ high(kMul0 * word 0)
+  uint64_t word0_round2;  // word 0 after round 2 = this ^ high(kMul1 * word 2)
+  uint64_t word2_round2;  // word 2 after round 2 = this ^ word 3
+  uint64_t word2_round3;  // word 2 after round 3 = this ^ high(kMul0 * word 0)
 };
 
 namespace {
@@ -52,13 +52,14 @@ inline uint32_t mul_high(uint32_t a, uint32_t b) { return static_cast<uint32_t>(
 
 inline Schedule make_schedule(const Stream& stream, uint32_t block_high) {
   Schedule s;
+  const uint32_t key0 = static_cast<uint32_t>(stream.key), key1 = static_cast<uint32_t>(stream.key >> 32);
   for (uint32_t r = 0; r < kRounds; ++r) {
-    s.key0[r] = static_cast<uint32_t>(stream.key) + r * kWeyl0;
-    s.key1[r] = static_cast<uint32_t>(stream.key >> 32) + r * kWeyl1;
+    s.key0[r] = key0 + r * kWeyl0;
+    s.key1[r] = key1 + r * kWeyl1;
   }
   const uint32_t offset_low = static_cast<uint32_t>(stream.offset);
-  const uint32_t word0_round1 = mul_high(kMul1, offset_low) ^ block_high ^ s.key0[0];
-  s.word2_round1 = static_cast<uint32_t>(stream.offset >> 32) ^ s.key1[0];
+  const uint32_t word0_round1 = mul_high(kMul1, offset_low) ^ block_high ^ key0;
+  s.word2_round1 = static_cast<uint32_t>(stream.offset >> 32) ^ key1;
   s.word0_round2 = (kMul1 * offset_low) ^ s.key0[1];
   s.word2_round2 = mul_high(kMul0, word0_round1) ^ s.key1[1];
   s.word2_round3 = (kMul0 * word0_round1) ^ s.key1[2];

@@ -22,42 +22,69 @@ void run_long(const Call& call, Layout walk, const Dim& run, int num_threads) {
     Cursor c(walk, begin);
     for (int64_t i = begin; i < end; ++i, c.advance()) {
       const int64_t n = piece_size(run, kRun, c.at[walk.ndim - 1]);
-      call.isa.flat[call.type](call.stream, input.at(c.x, n), call.out(c.y), n, call.index(c), call.bypass_cache);
+      const void* x = input.at(call.in(c.x), n);
+      call.isa.flat[call.type](call.stream, x, call.out(c.y), n, call.index(c), call.bypass_cache);
     }
   });
 }
 
+// The dimension whose steps lead from the mask index of a run's last element to that of another run's first.
+int find_next(const Layout& layout, const Dim& run) {
+  for (int d = 0; d < layout.ndim; ++d) {
+    if (run.index == 1 && layout.dim[d].index == run.size) return d;
+  }
+  return -1;
+}
+
 // Runs with a mask index in steps of 1 or 0. Dimensions that share the mask are walked innermost, so that decisions are
-// drawn once for all of them; where one decision holds for a run anyway, memory order is better.
-void run_batched(const Call& call, const Layout& outer, const Dim& run, int num_threads) {
+// drawn once for all of them; where one decision holds for a run anyway, memory order is better. Runs whose indices
+// follow each other are drawn as one range.
+void run_batched(const Call& call, Layout outer, const Dim& run, int num_threads) {
+  const int next = find_next(outer, run);
+  const Dim repeat = next < 0 ? Dim{1, 0, 0, 0} : outer.dim[next];
+  const int64_t repeats = run.size < kRun ? at_most(kRun / run.size, RunBatch::kRows) : 1;  // a block
+  if (next >= 0) outer.dim[next] = pieces(repeat, repeats);
   Layout walk, shared;
-  for (int d = 0; d < outer.ndim; ++d) (outer.dim[d].index || !run.index ? walk : shared).append(outer.dim[d]);
+  int block = -1;
+  for (int d = 0; d < outer.ndim; ++d) {
+    const bool own = outer.dim[d].index || !run.index;
+    if (d == next) block = walk.ndim;
+    (own ? walk : shared).append(outer.dim[d]);
+  }
   const int piece = walk.ndim;
   walk.append(pieces(run, kRun));
   for (int d = 0; d < shared.ndim; ++d) walk.append(shared.dim[d]);
   parallel(walk.count(), outer.num_elements, num_threads, [&](int64_t begin, int64_t end) {
     RunBatch batch(call, run);
     Cursor c(walk, begin);
-    for (int64_t i = begin; i < end; ++i, c.advance()) batch.add(c, piece_size(run, kRun, c.at[piece]));
-    batch.flush();
-    call.finish();
+    for (int64_t i = begin; i < end; ++i, c.advance()) {
+      const int64_t n = piece_size(run, kRun, c.at[piece]);
+      if (run.index == 0)
+        batch.add_shared(c, n);
+      else
+        batch.add(c, n, repeat, block < 0 ? 1 : piece_size(repeat, repeats, c.at[block]));
+    }
+    batch.finish();
   });
 }
 
-void run_transposed(const Call& call, Layout walk, const Dim& across, const Dim& run, int num_threads) {
+void run_transposed(const Call& call, Layout walk, const Across& across, const Dim& run, int num_threads) {
   int64_t indices = call.first_index | run.index;
   for (int d = 0; d < walk.ndim; ++d) indices |= walk.dim[d].index;
-  const TileShape shape = tile_shape(across, run, indices % 64 == 0);
+  const Dim rows{across.size(), 0, 0, 1};  // where in memory a row lies is the tile's matter
+  const int64_t share = walk.num_elements / (4 * (num_threads > 1 ? num_threads : 1));
+  const TileShape shape = tile_shape(rows.size, run, indices % 64 == 0, share);
   const int first = walk.ndim;
-  walk.append(pieces(across, shape.rows));
+  walk.append(pieces(rows, shape.rows));
   walk.append(pieces(run, shape.columns));
   parallel(walk.count(), walk.num_elements, num_threads, [&](int64_t begin, int64_t end) {
-    Tile tile(call, across, run, shape);
+    Tiles tiles(call, across, run, shape);
     Cursor c(walk, begin);
     for (int64_t i = begin; i < end; ++i, c.advance()) {
-      tile.apply(c, piece_size(across, shape.rows, c.at[first]), piece_size(run, shape.columns, c.at[first + 1]));
+      tiles.add(c, c.at[first] * shape.rows, piece_size(rows, shape.rows, c.at[first]),
+                piece_size(run, shape.columns, c.at[first + 1]));
     }
-    call.finish();
+    tiles.finish();
   });
 }
 
@@ -66,26 +93,40 @@ void run_any(const Call& call, Layout walk, const Dim& run, int num_threads) {
   walk.append(pieces(run, 64));
   parallel(walk.count(), walk.num_elements, num_threads, [&](int64_t begin, int64_t end) {
     Input input(call, run.x);
-    Draws<64> draws;
+    Draws<64, 64> draws;
     Cursor c(walk, begin);
     for (int64_t i = begin; i < end; ++i, c.advance()) {
       const int64_t n = piece_size(run, 64, c.at[walk.ndim - 1]);
       int64_t position[64];
       for (int64_t k = 0; k < n; ++k) position[k] = draws.add(call.index(c) + static_cast<uint64_t>(k * run.index), 1);
-      draws.draw(call.isa, call.stream);
-      uint64_t bits = 0;
-      for (int64_t k = 0; k < n; ++k) bits |= (bits_from(draws.bits(), position[k]) & 1) << k;
-      call.select(&bits, input.at(c.x, n), c.y, n);
+      Drawing drawing = draws.start(call.stream);
+      call.isa.bits(drawing);
+      uint64_t bits[2] = {};
+      for (int64_t k = 0; k < n; ++k) bits[0] |= (bits_from(draws.bits(), position[k]) & 1) << k;
+      const Run one{input.at(call.in(c.x), n), call.out(c.y), 0, n};
+      call.write(bits, &one, 1, 0, drawing);
     }
     call.finish();
   });
 }
 
-int find_steps_of_one(const Layout& layout) {
-  for (int d = 0; d < layout.ndim; ++d) {
-    if (layout.dim[d].index == 1) return d;
+// Takes the dimensions whose mask indices count through one range from 0 on.
+Across take_across(Layout& layout) {
+  Dim chain[kMaxDims];
+  int length = 0;
+  int64_t step = 1;
+  for (int d = 0; d < layout.ndim;) {
+    if (layout.dim[d].index != step) {
+      ++d;
+      continue;
+    }
+    step *= layout.dim[d].size;
+    chain[length++] = layout.remove(d);
+    d = 0;
   }
-  return -1;
+  Across across;
+  while (length > 0) across.dims.append(chain[--length]);
+  return across;
 }
 
 bool has_shared(const Layout& layout) {
@@ -102,10 +143,9 @@ void run_strided(const Call& call, Layout layout, int num_threads) {
   }
   if (run.index == 1 && run.size >= kLongRun && !has_shared(layout)) return run_long(call, layout, run, num_threads);
   if (run.index <= 1) return run_batched(call, layout, run, num_threads);
-  const int across = find_steps_of_one(layout);
-  if (across < 0) return run_any(call, layout, run, num_threads);
-  const Dim rows = layout.remove(across);
-  run_transposed(call, layout, rows, run, num_threads);
+  const Across across = take_across(layout);
+  if (across.dims.ndim == 0) return run_any(call, layout, run, num_threads);
+  run_transposed(call, layout, across, run, num_threads);
 }
 
 }  // namespace
@@ -130,7 +170,7 @@ int thinout_dropout_strided(const void* x, void* y, int dtype, int ndim, const i
   const int64_t bytes = layout.num_elements * kElementBytes[dtype];
   prepare_output(x, y, bytes);  // dense but for odd strides, of which this covers the first part
   run_strided({kernels(), stream, static_cast<const char*>(x), static_cast<char*>(y), dtype, first_index,
-               bypasses_cache(x, y, bytes)},
+               is_far(bytes), bypasses_cache(x, y, bytes)},
               layout, num_threads);
   return THINOUT_OK;
 }
@@ -145,7 +185,8 @@ int thinout_mask_strided(uint8_t* mask, int ndim, const int64_t* sizes, const in
   if (layout.num_elements == 0) return THINOUT_OK;
   if (!mask) return THINOUT_BAD_POINTER;
   const Stream stream = make_stream(key, offset, threshold, wide, 1.0);
-  run_strided({kernels(), stream, nullptr, reinterpret_cast<char*>(mask), kMask, first_index, false}, layout,
+  run_strided({kernels(), stream, nullptr, reinterpret_cast<char*>(mask), kMask, first_index,
+               is_far(layout.num_elements), false}, layout,
               num_threads);
   return THINOUT_OK;
 }

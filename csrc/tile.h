@@ -1,4 +1,4 @@
-// Tiles for an output whose memory order differs from the mask's: decisions are drawn along the dimension `across`,
+// Tiles for an output whose memory order differs from the mask's: decisions are drawn along the dimensions `across`,
 // where the mask index goes up by 1, transposed as bits, and used along the run, where memory is contiguous.
 #pragma once
 
@@ -7,110 +7,173 @@
 namespace thinout {
 namespace {
 
+// Dimensions whose mask indices count through one range; the innermost has steps of 1.
+struct Across {
+  Layout dims;
+  int64_t size() const { return dims.count(); }
+};
+
 struct TileShape {
   int64_t rows, columns;  // along `across`, along the run
   bool one_range;         // a column's indices follow those of the column before: all are drawn as one range
 };
 
-constexpr int64_t kTileElements = 64 * 1024, kMaxRows = 1024, kMaxColumns = 1024;
+constexpr int64_t kTileElements = 256 * 1024, kMaxColumns = 512;
+constexpr int64_t kMaxRange = 1024;  // rows; with more, a range would have too few columns
+constexpr int64_t kNarrow = 8;  // columns that are interleaved, if memory is dense
 
-inline int64_t round_up64(int64_t n) { return words_for(n) * 64; }
 inline int64_t at_most(int64_t n, int64_t limit) { return n < limit ? n : limit; }
+inline int64_t round_up64(int64_t n) { return words_for(n) * 64; }
+inline int64_t whole_words(int64_t n) { return n < 64 ? 64 : n / 64 * 64; }
 
 // Wide tiles use memory best, since a row is contiguous; where columns do not start at whole words of 64 decisions,
-// tall ones waste fewer of the decisions at their ends.
-inline TileShape tile_shape(const Dim& across, const Dim& run, bool aligned) {
-  if (across.size <= kMaxRows && run.index == across.size) {
-    const int64_t fitting = at_most(kTileElements / across.size, kMaxColumns) / 64 * 64;
-    return {across.size, at_most(run.size, fitting), true};
+// tall ones waste fewer of the decisions at their ends. `share` is what a tile should have at most, for many of them.
+inline TileShape tile_shape(int64_t rows, const Dim& run, bool aligned, int64_t share) {
+  const int64_t elements = at_most(share, kTileElements);
+  if (!aligned && rows <= kMaxRange && run.index == rows) {
+    return {rows, at_most(run.size, at_most(whole_words(elements / rows), kMaxColumns)), true};
   }
   const int64_t columns = at_most(run.size, aligned ? kMaxColumns : 256);
-  return {at_most(kTileElements / round_up64(columns) / 64 * 64, kMaxRows), columns, false};
+  if (columns <= kNarrow) return {whole_words(elements / kNarrow), columns, false};
+  // A column's decisions in one cache line: with more, the lines of 64 columns fall together in the L1 cache.
+  const int64_t fitting = at_most(elements, kTileElements / (aligned ? 4 : 2)) / round_up64(columns);
+  return {whole_words(at_most(fitting, 512)), columns, false};
 }
 
-class Tile {
+// Tiles, one after the other: while one is written, the decisions of the next are drawn.
+class Tiles {
  public:
-  Tile(const Call& call, const Dim& across, const Dim& run, const TileShape& shape)
-      : call_(call), across_(across), run_(run), one_range_(shape.one_range), input_(call, run.x) {
-    for (int value = 0; value < 256 && narrow(); ++value) {
-      spread_[value] = 0;
-      for (int bit = 0; bit < 8; ++bit) spread_[value] |= uint64_t(value >> bit & 1) << (bit * run.size);
-    }
-  }
+  Tiles(const Call& call, const Across& across, const Dim& run, const TileShape& shape)
+      : call_(call),
+        across_(across),
+        run_(run),
+        one_range_(shape.one_range),
+        dense_(is_dense(shape.columns)),
+        runs_(call, run.x) {}
 
-  void apply(const Cursor& c, int64_t rows, int64_t columns) {
-    draw(call_.index(c), rows, columns);
-    const bool dense = run_.x == 1 && columns == run_.size && across_.x == columns && across_.y == columns;
-    if (dense) return apply_dense(c, rows, columns);
-    transpose(rows, columns);
-    for (int64_t r = 0; r < rows; ++r) {
-      const void* x = input_.at(c.x + r * across_.x, columns);
-      call_.select(bits_ + r * words_for(columns), x, c.y + r * across_.y, columns);
-    }
+  // `c` is at the tile's first column and, in mask indices alone, at its first row.
+  void add(const Cursor& c, int64_t first_row, int64_t rows, int64_t columns) {
+    Tile& tile = tile_[next_];
+    tile = {c.x, c.y, first_row, rows, columns};
+    plan(call_.index(c), rows, columns);
+    turn();
+  }
+  void finish() {
+    turn();
+    call_.finish();
   }
 
  private:
-  bool narrow() const { return run_.size <= 8; }
+  struct Tile {
+    int64_t x, y, first_row, rows = 0, columns;  // x and y: the place of the first column in row 0
+  };
 
-  void draw(uint64_t first, int64_t rows, int64_t columns) {
-    if (one_range_) {
-      const int64_t start = draws_.add(first, rows * columns);
-      for (int64_t k = 0; k < columns; ++k) start_[k] = start + k * rows;
-    } else {
-      for (int64_t k = 0; k < columns; ++k) start_[k] = draws_.add(first + static_cast<uint64_t>(k * run_.index), rows);
-    }
-    draws_.draw(call_.isa, call_.stream);
+  // Whether the rows follow each other in memory without gaps (channels last), and make one long run.
+  bool is_dense(int64_t columns) const {
+    const Dim& rows = across_.dims.dim[0];
+    return across_.dims.ndim == 1 && run_.x == 1 && columns == run_.size && rows.x == columns && rows.y == columns;
   }
 
-  // bits_ = the rows' decisions, each row from a whole word on.
-  void transpose(int64_t rows, int64_t columns) {
-    const int64_t stride = words_for(columns);
-    uint64_t square[64];
-    for (int64_t column = 0; column < columns; column += 64) {
-      const int64_t width = at_most(columns - column, 64);
-      for (int64_t row = 0; row < rows; row += 64) {
-        for (int64_t k = 0; k < 64; ++k) square[k] = k < width ? bits_from(draws_.bits(), start_[column + k] + row) : 0;
-        transpose64(square);
-        for (int64_t k = 0; k < 64; ++k) bits_[(row + k) * stride + column / 64] = square[k];
+  void plan(uint64_t first, int64_t rows, int64_t columns) {
+    int64_t* start = start_[next_];
+    if (one_range_) {
+      start[0] = draws_[next_].add(first, rows * columns);
+      for (int64_t k = 1; k < columns; ++k) start[k] = start[0] + k * rows;
+    } else {
+      for (int64_t k = 0; k < columns; ++k) {
+        start[k] = draws_[next_].add(first + static_cast<uint64_t>(k * run_.index), rows);
       }
     }
   }
 
-  // The rows follow each other in memory without gaps (channels last): one long run.
-  void apply_dense(const Cursor& c, int64_t rows, int64_t columns) {
-    narrow() ? interleave(rows, columns) : concatenate(rows, columns);
-    call_.select(packed_, input_.at(c.x, rows * columns), c.y, rows * columns);
+  // Writes the tile that is ready, draws the one that was added.
+  void turn() {
+    Drawing drawing = draws_[next_].start(call_.stream);
+    next_ = 1 - next_;
+    Tile& tile = tile_[next_];
+    if (tile.rows > 0) write(tile, drawing);
+    tile.rows = 0;
+    call_.isa.bits(drawing);
   }
-  void concatenate(int64_t rows, int64_t columns) {
-    transpose(rows, columns);
+
+  void write(const Tile& tile, Drawing& drawing) {
+    if (dense_ && tile.columns <= kNarrow) return interleave(tile, drawing);
+    const int64_t stride = words_for(tile.columns);
+    Cursor row(across_.dims, tile.first_row);
+    for (int64_t r = 0; r < tile.rows; r += 64) {
+      const int64_t height = at_most(tile.rows - r, 64);
+      for (int64_t k = 0; k < tile.columns; k += 64) {
+        call_.isa.transpose(draws_[next_].bits(), start_[next_] + k, r, at_most(tile.columns - k, 64), square_ + k / 64,
+                            stride);
+      }
+      if (dense_)
+        write_dense(tile, r, height, drawing);
+      else
+        write_rows(tile, row, height, stride * 64, drawing);
+    }
+  }
+
+  void write_rows(const Tile& tile, Cursor& row, int64_t rows, int64_t bits, Drawing& drawing) {
+    const int last = across_.dims.ndim - 1;
+    const Dim& inner = across_.dims.dim[last];
+    for (int64_t r = 0, count; r < rows; r += count) {
+      count = at_most(inner.size - row.at[last], rows - r);
+      runs_.add(tile.x + row.x, tile.y + row.y, r * bits, tile.columns, inner, bits, count);
+      row.skip(count);
+    }
+    runs_.write(square_, drawing);
+    runs_.clear();
+  }
+
+  void write_dense(const Tile& tile, int64_t row, int64_t rows, Drawing& drawing) {
+    if (tile.columns % 64 == 0) return write_one(square_, tile, row, rows, drawing);
     BitWriter writer(packed_);
-    const uint64_t* bits = bits_;
+    const uint64_t* bits = square_;
     for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t k = 0; k < columns; k += 64) writer.append(*bits++, static_cast<int>(at_most(columns - k, 64)));
+      for (int64_t k = 0; k < tile.columns; k += 64) {
+        writer.append(*bits++, static_cast<int>(at_most(tile.columns - k, 64)));
+      }
     }
     writer.finish();
+    write_one(packed_, tile, row, rows, drawing);
   }
-  // For few columns (3 colours): 8 rows at a time, each column's 8 decisions spread to their places by a table.
-  void interleave(int64_t rows, int64_t columns) {
-    BitWriter writer(packed_);
-    for (int64_t row = 0; row < rows; row += 8) {
-      uint64_t word = 0;
-      for (int64_t k = 0; k < columns; ++k) word |= spread_[bits_from(draws_.bits(), start_[k] + row) & 0xFF] << k;
-      const int count = static_cast<int>(at_most(rows - row, 8) * columns);
-      writer.append(word & ~uint64_t{0} >> (64 - count), count);
+  void write_one(const uint64_t* bits, const Tile& tile, int64_t row, int64_t rows, Drawing& drawing) {
+    const int64_t place = (tile.first_row + row) * tile.columns;
+    runs_.add(tile.x + place, tile.y + place, 0, rows * tile.columns);
+    runs_.write(bits, drawing);
+    runs_.clear();
+  }
+
+  // For few columns (3 colours).
+  void interleave(const Tile& tile, Drawing& drawing) {
+    constexpr int64_t step = 64 * kMaxColumns / kNarrow;  // rows whose bits fit
+    for (int64_t row = 0; row < tile.rows; row += step) {
+      const int64_t height = at_most(tile.rows - row, step);
+      BitWriter writer(packed_);
+      for (int64_t r = 0; r < height; r += 64) {
+        uint64_t eights[8];
+        call_.isa.interleave(draws_[next_].bits(), start_[next_], row + r, tile.columns, eights);
+        for (int64_t i = 0; i < 8 && r + 8 * i < height; ++i) {
+          const int count = static_cast<int>(at_most(height - r - 8 * i, 8) * tile.columns);
+          writer.append(eights[i] & ~uint64_t{0} >> (64 - count), count);
+        }
+      }
+      writer.finish();
+      write_one(packed_, tile, row, height, drawing);
     }
-    writer.finish();
   }
 
   const Call& call_;
-  const Dim &across_, &run_;
-  const bool one_range_;
-  Input input_;
-  Draws<1400> draws_;  // 256 columns of 256 decisions that start within a word take 1280
-  int64_t start_[kMaxColumns];
-  uint64_t bits_[2 * kTileElements / 64];  // rows and columns are rounded up to 64
-  uint64_t packed_[kTileElements / 64 + 1];
-  uint64_t spread_[256];
+  const Across& across_;
+  const Dim& run_;
+  const bool one_range_, dense_;
+  int next_ = 0;  // of the two halves of what follows, which is being filled
+  Tile tile_[2];
+  Draws<kMaxColumns, kTileElements / 64 + kMaxColumns> draws_[2];  // every column may begin within a word
+  int64_t start_[2][kMaxColumns];
+  RunList<64> runs_;
+  uint64_t square_[kMaxColumns + 1];  // 64 rows of decisions; one word more is read
+  uint64_t packed_[kMaxColumns + 1];
 };
 
 }  // namespace

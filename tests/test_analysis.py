@@ -277,7 +277,7 @@ def test_everything_goes_into_json():
     ("options", "text"),
     [
         ({"baseline": "p=0"}, r"`baseline` must be an arm with a finished run, got 'p=0' among none, p=0.5"),
-        ({"metric": "accuracy"}, r"`metric` must be one of ece, error, nll, got 'accuracy'"),
+        ({"metric": "accuracy"}, r"`metric` must be one of balanced_error, ece, error, nll, got 'accuracy'"),
         ({"margin": 0.0}, r"`margin` must be a positive number, got 0.0"),
     ],
 )

@@ -88,7 +88,7 @@ def test_eps_is_added_to_the_number_of_kept_cells():
     y = torchvision.drop_block2d(x, 0.3, 3, eps=10.0)
     kept = int(y.count_nonzero())
     assert y.max().item() == 81 / (kept + 10)
-    with pytest.raises(ValueError, match="`eps` must be a number of at least 0"):
+    with pytest.raises(ValueError, match="`eps` must be a finite number of at least 0"):
         torchvision.drop_block2d(x, 0.3, 3, eps=-1.0)
 
 

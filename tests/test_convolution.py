@@ -203,7 +203,7 @@ def test_the_threshold_can_be_set_and_is_checked():
     layer.eta = 2.0
     assert torch.equal(layer(x), tnn.SpectralDropout(0.0, 2.0)(x))
     assert not torch.equal(layer(x), first)
-    with pytest.raises(ValueError, match="`eta` must be a number of at least 0, got nan"):
+    with pytest.raises(ValueError, match="`eta` must be a finite number of at least 0, got nan"):
         layer.eta = float("nan")
     assert layer.eta == 2.0
 

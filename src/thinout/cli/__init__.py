@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 
 import thinout
 from thinout._checks import ThinoutError
-from thinout.cli import _bench, _data, _study, _train
+from thinout.cli import _bench, _claims, _data, _study, _train
 from thinout.cli._output import problem
 
 _INTERRUPTED = 130  # what Typer makes of Ctrl-C, without a word
@@ -29,6 +29,7 @@ app.command("report")(_study.report)
 app.command("train")(_train.train)
 app.command("summary")(_train.summary)
 app.command("bench")(_bench.bench)
+app.add_typer(_claims.app, name="claims")
 app.add_typer(_data.app, name="data")
 
 

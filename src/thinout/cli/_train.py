@@ -79,8 +79,8 @@ def _print_row(row: Row, place: Path, as_json: bool) -> None:
         raise typer.Exit(1)
     if as_json:
         return
-    columns = ("part ", "NLL", "error %", "ECE %")
-    parts = ((part, *row.metrics[part].values()) for part in ("train", "validation", "test"))
+    names, columns = ("nll", "error", "ece"), ("part ", "NLL", "error %", "ECE %")
+    parts = [(part, *(row.metrics[part][name] for name in names)) for part in ("train", "validation", "test")]
     print_table(
         f"{row.arm}, best epoch {row.best_epoch} of {row.num_epochs}, {duration(row.seconds)}",
         columns,

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from thinout import ops
-from thinout._checks import bad_type, bad_value, check_count, check_non_negative, check_p
+from thinout._checks import bad_type, bad_value, check_count, check_not_negative, check_p
 from thinout.functional._block_rates import make_grid, seed_rate
 from thinout.functional._drop_block import block_mask, mask_scale
 from thinout.functional._select import drop_where
@@ -59,7 +59,7 @@ def drop_block_2d(
     Source: Ghiasi, Lin, Le 2018, arXiv 1810.12890; the signature is that of timm 1.0.23 and later.
     """
     where = "drop_block_2d"
-    check_non_negative(where, gamma_scale, "gamma_scale")
+    check_not_negative(where, gamma_scale, "gamma_scale")
     p = _scaled(where, check_probability(where, drop_prob), gamma_scale)
     check_floating_point(where, "x", x)
     check_count(where, "block_size", block_size)
@@ -129,7 +129,7 @@ class DropBlock2d(Rated, nn.Module):
             bad_type(where, "kwargs", "batchwise or fast, which timm once had", ", ".join(unknown))
         self.p = check_p(where, drop_prob, "drop_prob")
         self.block_size = check_count(where, "block_size", block_size)
-        self.gamma_scale = check_non_negative(where, gamma_scale, "gamma_scale")
+        self.gamma_scale = check_not_negative(where, gamma_scale, "gamma_scale")
         _scaled(where, self.p, gamma_scale)
         self.with_noise, self.inplace = with_noise, inplace
         self.couple_channels, self.scale_by_keep = couple_channels, scale_by_keep

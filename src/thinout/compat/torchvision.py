@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from thinout._checks import check_count, check_non_negative, check_p
+from thinout._checks import check_count, check_not_negative, check_p
 from thinout.functional._drop_block import drop_block
 from thinout.nn._rate import Rated, rate
 
@@ -87,7 +87,7 @@ def _drop_block(
     where: str, letters: str, input: Tensor, p: float | Tensor, block_size: int, inplace: bool, eps: float,
     training: bool,
 ) -> Tensor:  # fmt: skip
-    eps = check_non_negative(where, eps, "eps")
+    eps = check_not_negative(where, eps, "eps")
     return drop_block(
         where, letters, input, p, block_size, training, inplace, True, True, "batch", False, None, None, 0, eps=eps
     )
@@ -104,7 +104,7 @@ class _DropBlock(Rated, nn.Module):
         where = type(self).__name__
         self.p = check_p(where, p)
         self.block_size = check_count(where, "block_size", block_size)
-        self.inplace, self.eps = inplace, check_non_negative(where, eps, "eps")
+        self.inplace, self.eps = inplace, check_not_negative(where, eps, "eps")
 
     def extra_repr(self) -> str:
         """Return the arguments of the constructor."""

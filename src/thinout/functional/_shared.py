@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from thinout import ops
-from thinout._checks import bad_value, check_count, check_p
+from thinout._checks import bad_type, bad_value, check_count, check_p
 from thinout.ops import NoiseShape, _apply
 from thinout.ops._contract import NARROW, WIDE, Mask, quantise
 from thinout.ops._inputs import check_floating_point, check_generator, check_key, check_rate
@@ -49,6 +50,18 @@ def check_probability(where: str, p: Rate, name: str = "p") -> Rate:
     return check_rate(where, p) if isinstance(p, Tensor) else check_p(where, p, name)
 
 
+def check_setting(where: str, name: str, value: Rate, check: Callable[[str, Any, str], float]) -> Rate:
+    """Return a setting that `check` allows, as a number or as the tensor that compiled code has; or raise."""
+    if not isinstance(value, Tensor):
+        return check(where, value, name)
+    if value.numel() != 1 or value.device.type != "cpu" or not value.is_floating_point() or value.requires_grad:
+        got = f"a {value.dtype} tensor of shape {tuple(value.shape)} on {value.device}"
+        bad_value(where, name, "a number, or a floating-point CPU tensor of one element without gradient", got)
+    if not torch.compiler.is_compiling():
+        check(where, value.item(), name)
+    return value
+
+
 def effective_rate(where: str, p: Rate, *, wide: bool = False) -> Rate:
     """Return the drop probability that a mask at rate `p` really has, in the form of `p`."""
     if not isinstance(p, Tensor):
@@ -87,30 +100,50 @@ def per_axis(where: str, name: str, value: int | Sequence[int], num_axes: int, *
     return tuple(check_count(where, name, entry, at_least=at_least) for entry in values)
 
 
+def select(keep: Tensor, x: Tensor) -> Tensor:
+    """Return `x` where it is kept and 0 elsewhere, an infinity or NaN that is dropped too, in the strides of `x`."""
+    if x.is_contiguous():
+        return torch.where(keep, x, 0.0)
+    # `where` gives the strides of the mask, so it works on a mask that lies in memory as x does.
+    order = sorted(range(x.dim()), key=x.stride, reverse=True)
+    back = [order.index(dim) for dim in range(x.dim())]
+    return torch.where(keep.permute(order).contiguous(), x.permute(order), 0.0).permute(back)
+
+
 def is_off(p: Rate, training: bool) -> bool:
     """Whether a call drops nothing and draws nothing; a rate that is a tensor cannot be asked in a compiled graph."""
     return not training or (not isinstance(p, Tensor) and p == 0)
 
 
 def _draw(
-    sample: Callable[..., Tensor], shape: Sequence[int], like: Tensor, generator: torch.Generator | None
+    sample: Callable[..., Tensor], shape: Sequence[int] | None, like: Tensor, generator: torch.Generator | None
 ) -> Tensor:
     """Draw noise in float32 at least: uniforms drawn in half precision have wrong rates."""
     check_generator(generator)
     dtype = torch.promote_types(like.dtype, torch.float32)
     device = like.device if generator is None else generator.device
-    # generator=None is passed on purpose, as in `ops.draw_key`: compiled code then draws what eager code draws.
-    return sample(tuple(shape), dtype=dtype, device=device, generator=generator).to(like.device)
+    sizes = tuple(like.shape if shape is None else shape)
+    return sample(sizes, dtype=dtype, device=device, generator=generator).to(like.device)
 
 
 def draw_normal(like: Tensor, shape: Sequence[int] | None = None, generator: torch.Generator | None = None) -> Tensor:
-    """Return standard normal noise of a shape (that of `like` by default), in float32 or float64."""
-    return _draw(torch.randn, like.shape if shape is None else shape, like, generator)
+    """Return standard normal noise of a shape (that of `like` by default), in float32 or float64.
+
+    Inductor puts its own generator in the place of this one, unless ``torch._inductor.config.fallback_random`` is set:
+    its noise is as good, and another one.
+    """
+    return _draw(torch.randn, shape, like, generator)
 
 
 def draw_uniform(like: Tensor, shape: Sequence[int] | None = None, generator: torch.Generator | None = None) -> Tensor:
     """Return noise uniform over [0, 1) of a shape (that of `like` by default), in float32 or float64."""
-    return _draw(torch.rand, like.shape if shape is None else shape, like, generator)
+    return _draw(_rand, shape, like, generator)
+
+
+def _rand(shape: tuple[int, ...], *, dtype: torch.dtype, **options: Any) -> Tensor:
+    """Return what `torch.rand` draws, by the one random operator that inductor leaves as it is."""
+    bits = 53 if dtype == torch.float64 else 24
+    return torch.randint(0, 1 << bits, shape, dtype=dtype, **options).mul_(2.0**-bits)
 
 
 def draw_keys(
@@ -129,3 +162,26 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 def _wrapped(number: int) -> int:
     return (number + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+def check_integers(where: str, name: str, tensor: Tensor) -> None:
+    """Raise unless an argument is a tensor of integers."""
+    kinds = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+    if not isinstance(tensor, Tensor) or tensor.dtype not in kinds:
+        got = f"a {tensor.dtype} tensor" if isinstance(tensor, Tensor) else repr(type(tensor).__name__)
+        bad_type(where, name, "a tensor of integers", got)
+
+
+def check_mask(where: str, name: str, mask: Tensor, shape: Sequence[int]) -> None:
+    """Raise unless an argument is a bool tensor of a shape; True stands for what counts."""
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        got = f"a {mask.dtype} tensor" if isinstance(mask, Tensor) else repr(type(mask).__name__)
+        bad_type(where, name, "a bool tensor, True where there is something", got)
+    if mask.shape != tuple(shape):
+        bad_value(where, name, f"of shape {tuple(shape)}", tuple(mask.shape))
+
+
+def may_happen(case: Tensor) -> bool:
+    """Whether a rare case, a bool tensor, must be treated: asked where that is free, else taken for granted."""
+    free = case.device.type == "cpu" and not torch._C._are_functorch_transforms_active()
+    return not free or _apply.needs_operator(case) or bool(case.any())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thinout import ops
-from thinout._checks import check_non_negative
+from thinout._checks import check_not_negative
 from thinout.functional._shared import as_scalar, check_maps, check_probability, is_off
 from thinout.ops._inputs import check_floating_point
 
@@ -81,7 +81,7 @@ def spectral_dropout(
     where = "spectral_dropout"
     p = check_probability(where, p)
     if not isinstance(eta, Tensor):
-        check_non_negative(where, eta, "eta")
+        check_not_negative(where, eta, "eta")
     check_floating_point(where, "input", input)
     check_maps(where, "HW", input, batched)
     off = is_off(p, training)

@@ -15,7 +15,8 @@ from thinout.lab.data import Splits
 
 Optimizer = Literal["adam", "sgd"]
 Schedule = Literal["constant", "cosine", "linear", "step"]
-Metric = Literal["nll", "error", "ece"]
+Metric = Literal["nll", "error", "ece", "balanced_error"]
+TaskName = Literal["classification", "tokens", "regression"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,8 @@ class Recipe:
         max_norm: largest L2 norm of a unit's incoming weights after each step, or None.
         patience: stop after this many epochs without a better validation loss; None trains all epochs.
         label_smoothing: share of the target spread evenly over the classes, in the training loss only.
+        class_weights: whether each example counts in the training loss by the inverse frequency of its class, scaled
+            so that the mean weight is 1.
 
     Example:
         >>> Recipe(epochs=5, lr=0.01).batch_size
@@ -54,6 +57,7 @@ class Recipe:
     max_norm: float | None = None
     patience: int | None = 10
     label_smoothing: float = 0.0
+    class_weights: bool = False
 
     def __post_init__(self) -> None:
         check_count("Recipe", "epochs", self.epochs)
@@ -122,7 +126,10 @@ class Case:
         recipe: how it is trained.
         data_name: how reports call the data.
         title: one line for a reader.
-        metric: the primary metric, the one that gets verdicts: ``"nll"``, ``"error"`` or ``"ece"``.
+        task: what the network is asked for: ``"classification"``, ``"tokens"`` (a class a position) or
+            ``"regression"``; see `thinout.lab.tasks`.
+        metric: the primary metric, the one that gets verdicts: ``"nll"``, ``"error"``, ``"ece"`` or
+            ``"balanced_error"``.
         arms: the treatments compared; the first is the baseline.
 
     Example:
@@ -144,6 +151,7 @@ class Case:
     recipe: Recipe = field(default_factory=Recipe)
     data_name: str = "own data"
     title: str = ""
+    task: TaskName = "classification"
     metric: Metric = "nll"
     arms: tuple[Arm, ...] = (BASELINE, dropout_arm(0.2), dropout_arm(1 / 3), dropout_arm(0.5))
 

@@ -65,4 +65,44 @@ def classification_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
         "nll": nll_by_example(logits, labels).double().mean().item(),
         "error": classification_error(logits, labels),
         "ece": expected_calibration_error(logits, labels),
+        "balanced_error": balanced_error(logits, labels),
+    }
+
+
+def balanced_error(logits: Tensor, labels: Tensor) -> float:
+    """Return the mean over the classes that occur of the share of their examples taken for another, in [0, 1].
+
+    A guess of the most frequent class has the balanced error 1 - 1 / num_classes, however frequent it is.
+
+    Example:
+        >>> always_first = torch.tensor([[1.0, 0.0]]).expand(4, 2)
+        >>> balanced_error(always_first, torch.tensor([0, 0, 0, 1]))
+        0.5
+    """
+    wrong = (logits.argmax(1) != labels).double()
+    shares = [wrong[labels == label].mean().item() for label in torch.unique(labels)]
+    return sum(shares) / len(shares)
+
+
+def binary_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Return ``recall``, ``f1`` and ``auc`` of class 1 among two classes; higher is better, unlike elsewhere.
+
+    ``auc`` is the probability that an example of class 1 has the higher score for it than one of class 0, ties counted
+    by half; NaN where a class does not occur. F1 is 0 where class 1 is never predicted and never right.
+
+    Example:
+        >>> logits = torch.tensor([[0.0, 2.0], [0.0, 1.0], [0.0, -1.0], [0.0, -2.0]])
+        >>> binary_metrics(logits, torch.tensor([1, 0, 1, 0]))
+        {'recall': 0.5, 'f1': 0.5, 'auc': 0.75}
+    """
+    predicted, positive = logits.argmax(1) == 1, labels == 1
+    hits = (predicted & positive).sum().item()
+    count, num_predicted = positive.sum().item(), predicted.sum().item()
+    scores = (logits[:, 1] - logits[:, 0]).double()
+    ours, others = scores[positive], scores[~positive].sort().values
+    below = torch.searchsorted(others, ours, right=False) + torch.searchsorted(others, ours, right=True)
+    return {
+        "recall": hits / count if count else float("nan"),
+        "f1": 2 * hits / (count + num_predicted) if count + num_predicted else 0.0,
+        "auc": below.double().mean().item() / (2 * len(others)) if count and len(others) else float("nan"),
     }

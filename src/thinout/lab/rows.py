@@ -25,7 +25,8 @@ from thinout._checks import ThinoutError
 
 ROW_FORMAT = 1
 PARTS = ("train", "validation", "test")
-METRICS = frozenset({"nll", "error", "ece"})
+METRICS = frozenset({"nll", "error", "ece"})  # of every task, NaN where it has no such number
+PRIMARY = ("nll", "error", "ece", "balanced_error")  # what an arm can be judged by: lower is better
 
 
 class RowError(ThinoutError):
@@ -44,7 +45,7 @@ class Row:
         reason: why it failed, one sentence.
         config: `Run.config()`.
         metrics: part (``train``, ``validation``, ``test``; clean, in eval mode, at the best validation epoch) ->
-            {``nll``, ``error``, ``ece``}; errors and ECE as shares in [0, 1], NLL in nats.
+            {``nll``, ``error``, ``ece`` and what else the task measures}; errors and ECE as shares, NLL in nats.
         best_epoch: epoch (from 1) with the lowest validation loss, whose weights were measured.
         num_epochs: epochs trained.
         history: one dict an epoch: ``epoch``, ``train_loss`` (mean of the training loss, dropout on), ``train_nll``,
@@ -78,7 +79,7 @@ class Row:
         """Return one number of the row; ``gap`` is test minus train NLL, ``seconds`` the time of the run."""
         if metric == "gap":
             return self.metrics["test"]["nll"] - self.metrics["train"]["nll"]
-        return self.seconds if metric == "seconds" else self.metrics[part][metric]
+        return self.seconds if metric == "seconds" else self.metrics[part].get(metric, math.nan)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -204,6 +204,6 @@ register(
             ErrorInput(error=TypeError, match="`ratio` must be two numbers", arguments={"ratio": 2.0}),
             ErrorInput(error=ValueError, match='`value` must be a number or "random"', arguments={"value": "noise"}),
         ),
-        exceptions={"full_rate": "p is the share of images that are erased in; at 1 a random box of each is"},
+        exceptions={"full_rate": "at p = 1 a random box of each image is erased, and not the image"},
     )
 )

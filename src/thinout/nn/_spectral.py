@@ -9,7 +9,7 @@ from torch import Tensor
 
 from thinout import functional as F
 from thinout import ops
-from thinout._checks import check_non_negative, check_p
+from thinout._checks import check_not_negative, check_p
 from thinout.nn._rate import Rated, Setting, rate
 from thinout.nn._registry import ErrorInput, LayerSpec, register
 
@@ -36,7 +36,7 @@ class SpectralDropout(Rated):
     Source: Khan, Hayat, Porikli 2019, Neural Networks 110, arXiv 1711.08591.
     """
 
-    eta = Setting(check_non_negative)
+    eta = Setting(check_not_negative)
 
     def __init__(self, p: float = 0.5, eta: float = 0.0, *, batched: bool = True, rescale: bool = True) -> None:
         super().__init__()
@@ -104,10 +104,12 @@ register(
                 for p in (-0.1, 1.5, float("nan"))
             ),
             *(
-                ErrorInput(error=ValueError, match="`eta` must be a number of at least 0", arguments={"eta": eta})
+                ErrorInput(
+                    error=ValueError, match="`eta` must be a finite number of at least 0", arguments={"eta": eta}
+                )
                 for eta in (-1.0, float("nan"), float("inf"))
             ),
-            ErrorInput(error=TypeError, match="`eta` must be a number of at least 0", arguments={"eta": "1"}),
+            ErrorInput(error=TypeError, match="`eta` must be a finite number of at least 0", arguments={"eta": "1"}),
             ErrorInput(error=ValueError, match="For one unbatched input pass batched=False", input=torch.ones(3, 5, 4)),
             ErrorInput(
                 error=TypeError,

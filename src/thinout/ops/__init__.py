@@ -19,7 +19,6 @@ from thinout.ops._contract import Shard as Shard
 from thinout.ops._contract import check_noise_shape as check_noise_shape
 from thinout.ops._contract import effective_p as effective_p
 from thinout.ops._inputs import (
-    INT64,
     check_floating_point,
     check_generator,
     check_index,
@@ -60,11 +59,12 @@ def draw_key(generator: torch.Generator | None = None) -> Tensor:
         >>> key.dtype, key.shape
         (torch.int64, torch.Size([]))
     """
-    check_generator(generator)
+    if generator is not None:
+        check_generator(generator)
     # generator=None is passed on purpose: the overload with a generator is the one that inductor leaves as it is, so
     # that compiled code draws the keys that eager code draws.
     device = "cpu" if generator is None else generator.device
-    return torch.randint(INT64.min, INT64.max, (), dtype=torch.int64, generator=generator, device=device)
+    return torch.randint(-(1 << 63), (1 << 63) - 1, (), dtype=torch.int64, generator=generator, device=device)
 
 
 def dropout(

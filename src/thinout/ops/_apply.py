@@ -72,7 +72,7 @@ class Eager(torch.autograd.Function):
 
 # `Function.apply` unwraps dead functorch tensors first, which takes as long as the kernel on small tensors. There are
 # none where this is called.
-_apply_eager = super(torch.autograd.Function, Eager).apply
+apply_eager = super(torch.autograd.Function, Eager).apply
 
 
 def check_same_key(saved: Tensor, drawn: Tensor) -> None:
@@ -92,7 +92,7 @@ def apply(x: Tensor, key: Tensor, mask: Mask, *, inplace: bool = False, backend:
     if inplace and must_copy(x, grad):
         return x.copy_(apply(x, key, mask, backend=backend))
     if grad:
-        y: Tensor = _apply_eager(x, key, mask, inplace, backend)
+        y: Tensor = apply_eager(x, key, mask, inplace, backend)
         return y
     if inplace:
         torch.autograd.graph.increment_version(x)  # autograd cannot see what a kernel writes

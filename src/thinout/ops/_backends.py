@@ -12,7 +12,7 @@ from torch import Tensor
 
 from thinout._checks import bad_value
 from thinout.ops import _cpu, _reference, _vectorised
-from thinout.ops._contract import Mask
+from thinout.ops._contract import NARROW, WIDE, Mask
 
 _NAMES = ("cpu", "triton", "torch", "reference")
 
@@ -42,7 +42,7 @@ def available() -> dict[str, str]:
 
 def select(x: Tensor) -> str:
     """Return the name of the fastest backend for a tensor."""
-    if x.device.type == "cpu" and x.dtype in _cpu.DTYPES and _cpu.library():
+    if x.is_cpu and x.dtype in _cpu.DTYPES and _cpu.library():
         return "cpu"
     return "triton" if x.is_cuda and _triton() else "torch"
 
@@ -67,17 +67,17 @@ def run(x: Tensor, key: Tensor, mask: Mask, *, out: Tensor | None = None, backen
     if out is not None and not out.is_contiguous():
         return out.copy_(run(x, key, mask, backend=backend))  # kernels write to dense memory alone
     result = torch.empty_like(x) if out is None else out
-    if mask.drops_all:
+    # Locals and positions in place of properties and names: small tensors wait for each look-up.
+    threshold, offset, wide, rescale, first_index, strides = mask
+    steps = WIDE if wide else NARROW
+    if threshold == steps:
         return result.zero_()
-    if mask.threshold == 0:
+    if threshold == 0:
         return result if result is x else result.copy_(x)
     match (backend and _checked(backend)) or select(x):
         case "cpu":
-            threshold, offset, wide, _, first_index, strides = mask
-            _cpu.dropout(
-                x, result, key=int(key), offset=offset, threshold=threshold, wide=wide, scale=mask.scale,
-                first_index=first_index, index_strides=strides,
-            )  # fmt: skip
+            scale = steps / (steps - threshold) if rescale else 1.0
+            _cpu.dropout(x, result, int(key), offset, threshold, wide, scale, first_index, strides)
         case "triton":
             _triton().dropout(x, result, key, mask)  # type: ignore[union-attr]  # chosen only where it is installed
         case "torch":

@@ -132,18 +132,24 @@ def _check(status: int) -> None:
         raise RuntimeError(message("dropout", "arguments", "what the kernel library takes", f"its status {status}"))
 
 
+@functools.lru_cache(maxsize=512)
 def _ints(numbers: Sequence[int]) -> ctypes.Array[ctypes.c_int64]:
+    """Return numbers as C has them; kept, since shapes and strides come again, and the library only reads."""
     return (_INT64 * len(numbers))(*numbers)
 
 
+@functools.lru_cache(maxsize=512)
+def _row_major(shape: torch.Size) -> ctypes.Array[ctypes.c_int64]:
+    return _ints(row_major_strides(shape))
+
+
 def _index_strides(x: Tensor, given: tuple[int, ...] | None) -> ctypes.Array[ctypes.c_int64]:
-    return _ints(row_major_strides(x.shape) if given is None else given)
+    return _row_major(x.shape) if given is None else _ints(given)
 
 
 def dropout(
     x: Tensor,
     out: Tensor,
-    *,
     key: int,
     offset: int,
     threshold: int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from thinout.ops import _backends, draw_key
-from thinout.ops._apply import Eager, must_copy
+from thinout.ops._apply import apply_eager, must_copy
 from thinout.ops._contract import Mask, quantise
 from thinout.torch_patch import _channels
 from thinout.torch_patch._channels import Line, is_forward_mode
@@ -40,6 +41,7 @@ def is_extreme(p: float) -> bool:
     return min(p, 1 - p) < 2**-8
 
 
+@functools.lru_cache(maxsize=64)
 def _mask(p: float, *, rescale: bool = True) -> Mask:
     wide = is_extreme(p)
     return Mask(quantise(p, wide), wide=wide, rescale=rescale)
@@ -49,7 +51,7 @@ def _drop(x: Tensor, key: Tensor, mask: Mask, grad: bool) -> Tensor:
     if is_forward_mode():  # torch's product carries tangents, a kernel does not
         return x * _backends.run(torch.ones_like(x), key, mask)
     if grad:
-        y: Tensor = Eager.apply(x, key, mask, False, None)
+        y: Tensor = apply_eager(x, key, mask, False, None)
         return y
     return _backends.run(x, key, mask)
 
@@ -62,7 +64,7 @@ def _dropout_(x: Tensor, p: float, grad: bool) -> Tensor:
     if must_copy(x, grad) or is_forward_mode():
         return x.copy_(_dropout(x, p, grad))
     if grad:
-        y: Tensor = Eager.apply(x, draw_key(), _mask(p), True, None)
+        y: Tensor = apply_eager(x, draw_key(), _mask(p), True, None)
         return y
     _backends.run(x, draw_key(), _mask(p), out=x)
     torch.autograd.graph.increment_version(x)  # autograd cannot see what a kernel writes

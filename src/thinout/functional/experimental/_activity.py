@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from thinout import ops
-from thinout._checks import check_choice, check_non_negative
+from thinout._checks import check_choice, check_not_negative
 from thinout.functional._select import drop_where
 from thinout.functional._shared import (
     as_scalar,
@@ -72,7 +72,7 @@ def jumpout(
     where = "jumpout"
     p_min, p_max = check_probability(where, p_min, "p_min"), check_probability(where, p_max, "p_max")
     if not isinstance(sigma, Tensor):
-        check_non_negative(where, sigma, "sigma")
+        check_not_negative(where, sigma, "sigma")
     check_floating_point(where, "input", input)
     if is_off(p_max, training) or input.numel() == 0:
         return input

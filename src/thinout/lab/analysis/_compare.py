@@ -12,7 +12,7 @@ import numpy.typing as npt
 from thinout._checks import bad_usage, check_choice, check_positive
 from thinout.lab.analysis import _wording
 from thinout.lab.analysis._results import METRICS, Analysis, ArmResult, Convergence, FailedRun, Headline
-from thinout.lab.rows import Row
+from thinout.lab.rows import PRIMARY, Row
 from thinout.lab.statistics import (
     Floats,
     Interval,
@@ -44,13 +44,14 @@ def analyse(
 
     Args:
         rows: rows of one study, in any order.
-        metric: primary metric: ``"nll"`` (nats), ``"error"`` or ``"ece"`` (shares); lower is better.
+        metric: primary metric: ``"nll"`` (nats), ``"error"``, ``"ece"`` or ``"balanced_error"`` (shares); lower is
+            better.
         baseline: name of the arm that the others are compared with.
         margin: largest difference that does not matter, in the metric's unit; None: 1 % of the baseline's mean on
             validation, so that nothing is set by the test part.
 
     Raises:
-        ValueError: `metric` is not one of the three, or `margin` is not positive.
+        ValueError: `metric` is not one of these, or `margin` is not positive.
         UsageError: no run of the baseline has finished.
 
     Example:
@@ -62,7 +63,7 @@ def analyse(
         >>> analyse(rows).headline.sentence
         'Dropout helps here: p=0.5 lowers test NLL by 0.0478 [0.0456, 0.0500] nats (5 seeds, p-value < 0.0001).'
     """
-    check_choice("analyse", "metric", metric, ("nll", "error", "ece"))
+    check_choice("analyse", "metric", metric, PRIMARY)
     usable = [row for row in rows if _is_usable(row, metric)]
     done = _by_arm(usable)
     if baseline not in done:
@@ -143,7 +144,7 @@ def _summary(rows: Sequence[Row], metric: str) -> ArmResult:
         arm=rows[0].arm,
         p=rows[0].p,
         seeds=tuple(row.seed for row in rows),
-        metrics={name: _interval([row.value(name) for row in rows]) for name in METRICS},
+        metrics={name: _interval([row.value(name) for row in rows]) for name in dict.fromkeys((metric, *METRICS))},
         validation=mean_interval([row.value(metric, "validation") for row in rows], LEVEL),
         convergence=_convergence(rows),
         other_differences={},
@@ -239,8 +240,10 @@ def _per_example(row: Row, metric: str) -> Floats | None:
     labels = _labels(row)
     if metric == "nll":
         values = row.arrays.get("test_nll", np.empty(0)).astype(np.float64)
+    elif metric == "error" and "test_error" in row.arrays:
+        values = row.arrays["test_error"].astype(np.float64)
     elif metric == "error":
         values = (row.arrays.get("test_prediction", np.empty(0)) != labels).astype(np.float64)
     else:
-        return None  # calibration error is no mean over examples
+        return None  # neither calibration error nor balanced error is a mean over examples
     return values if values.size and values.shape == labels.shape and np.isfinite(values).all() else None

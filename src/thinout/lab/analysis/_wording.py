@@ -9,8 +9,8 @@ from thinout.lab.analysis._results import ArmResult, Convergence, FailedRun
 from thinout.lab.rows import Row
 from thinout.lab.statistics import MIN_PAIRS, PairedDifference, Verdict
 
-_NAMES = {"nll": "NLL", "error": "error", "ece": "ECE"}
-_UNITS = {"nll": (1.0, "nats"), "error": (100.0, "percentage points"), "ece": (100.0, "percentage points")}
+_NAMES = {"nll": "NLL", "error": "error", "ece": "ECE", "balanced_error": "balanced error"}
+_UNITS = {"nll": (1.0, "nats")} | dict.fromkeys(("error", "ece", "balanced_error"), (100.0, "percentage points"))
 
 
 def baseline_sentence(baseline: str, metric: str, others: Sequence[ArmResult]) -> str:

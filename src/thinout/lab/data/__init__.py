@@ -2,7 +2,7 @@
 
 from thinout.lab.data._fetch import fetch
 from thinout.lab.data._idx import read_idx, read_idx_pair
-from thinout.lab.data._places import FileCheck
+from thinout.lab.data._places import FileCheck, require
 from thinout.lab.data._registry import check, describe, load, names
 from thinout.lab.data._split import Splits, split
 from thinout.lab.data._types import DataError, DataFile, DataSet, ImageData
@@ -21,5 +21,6 @@ __all__ = [
     "names",
     "read_idx",
     "read_idx_pair",
+    "require",
     "split",
 ]

@@ -18,13 +18,13 @@ from thinout.lab.data._types import Bytes, ImageData, Labels, bad_data, check_la
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Training, validation and test data; each item is (input, int64 label).
+    """Training, validation and test data; each item is (input, target): an int64 label, labels or numbers.
 
     Args:
         train: what a model learns from.
         validation: what rates and epochs are chosen on.
         test: the official test part, for the one final comparison.
-        num_classes: labels lie in [0, num_classes).
+        num_classes: labels lie in [0, num_classes); of a regression, how many numbers a target has.
         shape: of one input; (channels, height, width) of an image, padding included.
         mean: what `split` subtracted: mean of the training part's pixels for each channel, on the scale [0, 1].
         std: what `split` divided by, their standard deviation.

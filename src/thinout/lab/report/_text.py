@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 MISSING = "–"
 NO_BREAK = "\N{NO-BREAK SPACE}"
-PERCENT = ("error", "ece")
-UNITS = {"nll": "nats", "gap": "nats", "error": "%", "ece": "%", "seconds": "s"}
+PERCENT = ("error", "ece", "balanced_error")
+UNITS = {"nll": "nats", "gap": "nats", "error": "%", "ece": "%", "balanced_error": "%", "seconds": "s"}
 TITLES = {
     "nll": "Test NLL",
     "error": "Test error",
     "gap": "Generalisation gap",
     "ece": "Test calibration error",
+    "balanced_error": "Balanced test error",
     "seconds": "Time of a run",
 }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from thinout.lab.analysis import METRICS, Analysis, ArmResult
 from thinout.lab.report._text import (
     MISSING,
+    PERCENT,
     clean,
     decimals,
     factor,
@@ -115,7 +116,7 @@ def _digits(metric: str, arms: Sequence[ArmResult], primary: str) -> int:
     intervals = [item for arm in arms for item in (arm.metrics.get(metric), _difference(arm, metric, primary))]
     bounds = [_scaled(item, metric) for item in intervals if item is not None]
     widths = [(high - low) / 2 for low, high in bounds if low is not None and high is not None]
-    return decimals(widths, least=1 if metric in ("seconds", "error", "ece") else 3)
+    return decimals(widths, least=1 if metric == "seconds" or metric in PERCENT else 3)
 
 
 def _scaled(value: Interval, metric: str) -> tuple[float | None, float | None]:

@@ -15,6 +15,7 @@ from thinout.lab.case import Arm, Recipe, Run
 from thinout.lab.cases import resolve
 from thinout.lab.data import describe
 from thinout.lab.data import names as data_names
+from thinout.lab.rows import PRIMARY
 from thinout.lab.study._trial import try_case
 from thinout.lab.training import TrainingError, estimate_seconds
 
@@ -93,7 +94,7 @@ def plan(
         arms: the treatments, the baseline first; None for the case's own.
         seeds: how many (0, 1, 2, ...), or which.
         recipe: fields of the case's recipe to override.
-        metric: primary metric: ``"nll"``, ``"error"`` or ``"ece"``; None for the case's own.
+        metric: primary metric: ``"nll"``, ``"error"``, ``"ece"`` or ``"balanced_error"``; None for the case's own.
 
     Raises:
         UsageError: the case, its model, its data, an arm, a recipe field or the seeds cannot be used.
@@ -159,8 +160,8 @@ def estimate(study: Study, *, jobs: int, num_runs: int | None = None) -> float |
 
 
 def _checked_metric(metric: str) -> str:
-    if metric not in ("nll", "error", "ece"):
-        bad_usage("plan", "metric", "one of nll, error, ece", repr(metric))
+    if metric not in PRIMARY:
+        bad_usage("plan", "metric", "one of " + ", ".join(PRIMARY), repr(metric))
     return metric
 
 

@@ -6,6 +6,8 @@ from thinout.lab.training._evaluate import evaluating as evaluating
 from thinout.lab.training._evaluate import predict as predict
 from thinout.lab.training._loop import FitResult as FitResult
 from thinout.lab.training._loop import fit as fit
+from thinout.lab.training._provenance import now as now
+from thinout.lab.training._provenance import provenance as provenance_of
 from thinout.lab.training._run import build_model as build_model
 from thinout.lab.training._run import error_text as error_text
 from thinout.lab.training._run import estimate_seconds as estimate_seconds
@@ -13,6 +15,7 @@ from thinout.lab.training._run import failed_row as failed_row
 from thinout.lab.training._run import is_main_process as is_main_process
 from thinout.lab.training._run import train_run as train_run
 from thinout.lab.training._seeds import RunSeeds as RunSeeds
+from thinout.lab.training._seeds import seeded as seeded
 from thinout.lab.training._trackers import CsvTracker as CsvTracker
 from thinout.lab.training._trackers import Tracker as Tracker
 from thinout.lab.training._trackers import make_tracker as make_tracker
@@ -35,7 +38,10 @@ __all__ = [
     "fit",
     "is_main_process",
     "make_tracker",
+    "now",
     "predict",
+    "provenance_of",
+    "seeded",
     "train_run",
 ]
 

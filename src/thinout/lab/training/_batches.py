@@ -27,6 +27,13 @@ def num_examples(dataset: Examples) -> int:
     return length
 
 
+def all_targets(dataset: Examples) -> Tensor:
+    """Return the target of every example, stacked."""
+    if type(dataset) is TensorDataset:
+        return dataset.tensors[1]
+    return torch.stack([torch.as_tensor(dataset[index][1]) for index in range(num_examples(dataset))])
+
+
 def load_batches(
     dataset: Examples, indices: Sequence[Tensor], device: torch.device, *, seed: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:

@@ -15,16 +15,16 @@ _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Ta
 
 
 def predict(model: nn.Module, dataset: Examples, indices: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return logits (N, num_classes) and labels (N,) of a data set, or of some of its examples, on the CPU."""
+    """Return outputs and targets of a data set, or of some of its examples, on the CPU."""
     if indices is None:
         indices = torch.arange(num_examples(dataset))
     device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
-    logits, labels = [], []
+    outputs, targets = [], []
     with evaluating(model):
-        for inputs, targets in load_batches(dataset, torch.split(indices, EVALUATION_BATCH), device):
-            logits.append(model(inputs).float().cpu())
-            labels.append(targets.cpu())
-    return torch.cat(logits), torch.cat(labels)
+        for inputs, wanted in load_batches(dataset, torch.split(indices, EVALUATION_BATCH), device):
+            outputs.append(model(inputs).float().cpu())
+            targets.append(wanted.cpu())
+    return torch.cat(outputs), torch.cat(targets)
 
 
 @contextmanager

@@ -44,27 +44,30 @@ class FitResult:
         return len(self.history)
 
 
-def fit(  # eight parameters: what is trained, from which randomness, and optional ways to watch or resume it
+def fit(  # nine parameters: what is trained, from which randomness, and optional ways to watch or resume it
     model: nn.Module,
     splits: Splits,
     recipe: Recipe,
     *,
     seeds: RunSeeds,
+    task: str = "classification",
     tracker: Tracker | None = None,
     checkpoint: Path | None = None,
     identity: str = "",
     progress: Progress | None = None,
 ) -> FitResult:
-    """Train a classifier in place, stop early, and leave it with the weights of the best validation epoch.
+    """Train a network in place, stop early, and leave it with the weights of the best validation epoch.
 
-    Each step minimises the mean cross entropy of a batch. Under ``accelerate launch`` each process takes its share of
-    every batch, and the mean is taken over the whole batch, so that the recipe means the same with any number of them.
+    Each step minimises the mean loss of a batch, cross entropy by default. Under ``accelerate launch`` each process
+    takes its share of every batch, and the mean is taken over the whole batch, so that the recipe means the same with
+    any number of them.
 
     Args:
-        model: network from inputs to logits (N, num_classes).
+        model: network from inputs to what the task asks for; by default logits (N, num_classes).
         splits: training, validation and test part; the test part is not looked at.
         recipe: optimiser, schedule, regularisers and stopping.
         seeds: order of the batches and masks; the default generator comes back as it was.
+        task: name of a task of `thinout.lab.tasks`.
         tracker: takes the record of each epoch.
         checkpoint: file of the state after each epoch. If it is there, training goes on from it, and ends with the
             very weights of an uninterrupted training.
@@ -84,7 +87,7 @@ def fit(  # eight parameters: what is trained, from which randomness, and option
         >>> result.best_epoch, sorted(result.fingerprints)
         (1, ['init', 'order', 'split', 'test'])
     """
-    trainer = Trainer.prepare(model, splits, recipe, seeds)
+    trainer = Trainer.prepare(model, splits, recipe, seeds, task)
     fingerprints = fingerprint(model, splits, seeds)
     state = _start(trainer, checkpoint, identity, fingerprints)
     resumed_epochs = state.epoch

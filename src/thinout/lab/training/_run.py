@@ -20,8 +20,8 @@ from thinout._checks import ThinoutError, bad_usage
 from thinout.lab.case import Case, Recipe, Run
 from thinout.lab.cases import resolve
 from thinout.lab.data import Splits
-from thinout.lab.metrics import classification_metrics, nll_by_example
 from thinout.lab.rows import Row, write_atomically
+from thinout.lab.tasks import get_task
 from thinout.lab.training._batches import Examples, num_examples
 from thinout.lab.training._evaluate import first_filters, predict, watch_activations
 from thinout.lab.training._loop import FitResult, fit
@@ -66,10 +66,10 @@ def train_run(
         splits = case.splits(seeds.split)
         model = build_model(case, run.arm.p, seeds)
         result = fit(
-            model, splits, run.recipe, seeds=seeds, tracker=tracker, checkpoint=checkpoint, progress=progress,
-            identity=f"{run.case} on {case.data_name}, p={run.arm.p!r}",
+            model, splits, run.recipe, seeds=seeds, task=case.task, tracker=tracker, checkpoint=checkpoint,
+            progress=progress, identity=f"{run.case} on {case.data_name}, p={run.arm.p!r}",
         )  # fmt: skip
-        row = dataclasses.replace(_row_of(run, "done"), **_fields(result), **measure(model, splits))
+        row = dataclasses.replace(_row_of(run, "done"), **_fields(result), **measure(model, splits, case.task))
         if weights is not None and is_main_process():
             _write_weights(weights, model)
     except TrainingError as error:
@@ -122,21 +122,17 @@ def build_model(case: Case, p: float, seeds: RunSeeds) -> nn.Module:
     return model
 
 
-def measure(model: nn.Module, splits: Splits) -> dict[str, Any]:
+def measure(model: nn.Module, splits: Splits, task: str = "classification") -> dict[str, Any]:
     """Return the fields of a row that come from a trained network: ``metrics``, ``layers``, ``arrays``."""
+    judge = get_task(task)
     train, validation = predict(model, splits.train), predict(model, splits.validation)
     with watch_activations(model) as layers:
-        logits, labels = predict(model, splits.test)
-    parts = {"train": train, "validation": validation, "test": (logits, labels)}
-    arrays = {
-        "test_nll": nll_by_example(logits, labels).numpy(),
-        "test_prediction": logits.argmax(1).numpy(),
-        "test_label": labels.numpy(),
-    }
+        test = predict(model, splits.test)
+    parts, arrays = {"train": train, "validation": validation, "test": test}, judge.arrays(*test)
     filters = first_filters(model)
     if filters is not None:
         arrays["filters"] = filters.numpy()
-    metrics = {name: classification_metrics(*predictions) for name, predictions in parts.items()}
+    metrics = {name: judge.metrics(*predictions) for name, predictions in parts.items()}
     return {"metrics": metrics, "layers": layers, "arrays": arrays}
 
 
@@ -161,7 +157,7 @@ def estimate_seconds(
     )
     ends: list[float] = []
     with _threads(num_threads), seeded(seeds.masks):
-        trainer = Trainer.prepare(build_model(case, p, seeds), short, recipe, seeds)
+        trainer = Trainer.prepare(build_model(case, p, seeds), short, recipe, seeds, case.task)
         trainer.train_epoch(1, lambda *_: ends.append(time.perf_counter()))
         began = time.perf_counter()
         trainer.evaluate(1)

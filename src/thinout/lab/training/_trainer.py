@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from thinout._checks import ThinoutError, message
+from thinout.companions import max_norm_
 from thinout.lab.case import Recipe
-from thinout.lab.constraints import max_norm_
 from thinout.lab.data import Splits
-from thinout.lab.metrics import classification_error, nll_by_example
-from thinout.lab.training._batches import Examples, load_batches, num_examples
+from thinout.lab.tasks import Task, get_task
+from thinout.lab.training._batches import Examples, all_targets, load_batches, num_examples
 from thinout.lab.training._evaluate import predict
 from thinout.lab.training._seeds import RunSeeds
 
@@ -47,6 +46,8 @@ class Trainer:
         splits: the data.
         recipe: how it is trained.
         seeds: order and masks.
+        task: how outputs are judged.
+        class_weights: what an example of each class counts in the training loss, (num_classes,); None: all alike.
         lr: learning rate of the last step.
     """
 
@@ -57,10 +58,14 @@ class Trainer:
     splits: Splits
     recipe: Recipe
     seeds: RunSeeds
+    task: Task
+    class_weights: Tensor | None = None
     lr: float = 0.0
 
     @classmethod
-    def prepare(cls, model: nn.Module, splits: Splits, recipe: Recipe, seeds: RunSeeds) -> Trainer:
+    def prepare(
+        cls, model: nn.Module, splits: Splits, recipe: Recipe, seeds: RunSeeds, task: str = "classification"
+    ) -> Trainer:
         """Let Accelerate prepare a model and its new optimiser."""
         from accelerate import Accelerator
 
@@ -69,7 +74,8 @@ class Trainer:
         wrapped, optimizer = accelerator.prepare(model, make_optimizer(model, recipe))
         return cls(
             accelerator=accelerator, model=model, wrapped=wrapped, optimizer=optimizer,
-            splits=splits, recipe=recipe, seeds=seeds,
+            splits=splits, recipe=recipe, seeds=seeds, task=get_task(task),
+            class_weights=_class_weights(splits, accelerator.device) if recipe.class_weights else None,
         )  # fmt: skip  # one thought a line
 
     @property
@@ -120,19 +126,19 @@ class Trainer:
     def _loss(self, inputs: Tensor, labels: Tensor, batch_size: int) -> Tensor:
         # Summed, and divided by the size of the whole batch: processes may hold unequal shares of it, and their
         # gradients are averaged.
-        total = cross_entropy(
-            self.wrapped(inputs), labels, reduction="sum", label_smoothing=self.recipe.label_smoothing
-        )
-        share: Tensor = total * (self.accelerator.num_processes / batch_size)
+        losses = self.task.losses(self.wrapped(inputs), labels, label_smoothing=self.recipe.label_smoothing)
+        if self.class_weights is not None:
+            losses = losses * self.class_weights[labels]
+        share: Tensor = losses.sum() * (self.accelerator.num_processes / batch_size)
         return share
 
     def _measure(self, dataset: Examples, indices: Tensor) -> tuple[float, float]:
         share = self._share(indices)
         sums = torch.zeros(2, dtype=torch.float64)
         if len(share):
-            logits, labels = predict(self.model, dataset, share)
-            wrong = classification_error(logits, labels) * len(share)
-            sums = torch.tensor([nll_by_example(logits, labels).double().sum().item(), wrong], dtype=torch.float64)
+            outputs, targets = predict(self.model, dataset, share)
+            measured = self.task.losses(outputs, targets), self.task.errors(outputs, targets)
+            sums = torch.stack([values.double().sum() for values in measured])
         nll, error = self._mean(sums) * (self.accelerator.num_processes / len(indices))
         return nll.item(), error.item()
 
@@ -180,6 +186,12 @@ def learning_rate(recipe: Recipe, step: int, num_steps: int) -> float:
         "step": 1.0 if done < 0.5 else 0.1 if done < 0.75 else 0.01,
     }
     return recipe.lr * factors[recipe.schedule]
+
+
+def _class_weights(splits: Splits, device: torch.device) -> Tensor:
+    """Return the inverse frequency of each class among the training examples, scaled to a mean of 1 over examples."""
+    counts = torch.bincount(all_targets(splits.train), minlength=splits.num_classes)
+    return (counts.sum() / (counts.count_nonzero() * counts.clamp(min=1))).float().to(device)
 
 
 def _check_finite(name: str, value: float, got: str) -> None:

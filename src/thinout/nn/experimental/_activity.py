@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from thinout import ops
-from thinout._checks import check_choice, check_non_negative, check_p
+from thinout._checks import check_choice, check_not_negative, check_p
 from thinout.functional import experimental as F
 from thinout.functional.experimental._activity import MODES, THRESHOLDS
 from thinout.nn._rate import Adjustable, Rated, Setting, rate
@@ -36,7 +36,7 @@ class Jumpout(Adjustable):
 
     p_min = Setting()
     p_max = Setting()
-    sigma = Setting(check_non_negative)
+    sigma = Setting(check_not_negative)
 
     def __init__(self, p_min: float = 0.01, p_max: float = 0.6, *, sigma: float = 0.1) -> None:
         super().__init__()
@@ -188,7 +188,9 @@ register(
                 for name in ("p_min", "p_max")
                 for value in (-0.1, 1.5, float("nan"))
             ),
-            ErrorInput(error=ValueError, match="`sigma` must be a number of at least 0", arguments={"sigma": -1.0}),
+            ErrorInput(
+                error=ValueError, match="`sigma` must be a finite number of at least 0", arguments={"sigma": -1.0}
+            ),
         ),
         exceptions={
             "vmap": "the rate is a function of the data, and under vmap a mask has one rate for all samples",
@@ -221,6 +223,6 @@ register(
             *_RATE_ERRORS,
             ErrorInput(error=ValueError, match="`threshold` must be one of", arguments={"threshold": "normal"}),
         ),
-        exceptions={"full_rate": "p bounds a threshold that is drawn; at 1 any part of the range is cut off"},
+        exceptions={"full_rate": "a threshold is drawn below p: at 1 any part of the range is cut off"},
     )
 )

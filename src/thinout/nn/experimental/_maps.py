@@ -236,7 +236,7 @@ register(
         selects=False,
         tolerance=1e-5,  # of the sums of scores
         errors=_errors(_SHAPE, p=_RATES, wrs_ratio=(0.0, 1.5, float("nan"))),
-        exceptions={"zero_rate": "p is the rate of the gate behind the selection of channels, which stays random"},
+        exceptions={"zero_rate": "the selection of channels, in front of the gate whose rate p is, stays random"},
     )
 )
 register(

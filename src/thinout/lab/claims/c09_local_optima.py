@@ -1,0 +1,145 @@
+"""C09: dropout helps to avoid local optima."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from thinout import functional as F
+from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit, grid
+from thinout.lab.claims._evidence import Evidence
+
+RESTARTS, STEPS, LR = 100, 2000, 0.05
+PROBLEMS = ("exclusive or, 3 units", "exclusive or, 8 units", "two spirals, 32 units")
+ARMS = {
+    "none": "plain gradient descent with momentum 0.9 on all examples",
+    "p=0.1": "dropout with p = 0.1 on the hidden layer",
+    "p=0.3": "dropout with p = 0.3 on the hidden layer",
+    "noise": "no dropout, but isotropic Gaussian noise added to the gradient, its length that of the noise which p = "
+    "0.1 adds at the same place",
+}
+
+
+def units(size: Size) -> Sequence[Unit]:
+    """Return every arm on every problem."""
+    return grid(tuple(ARMS), 2 if size == "quick" else 8, range(len(PROBLEMS)))
+
+
+def measure(unit: Unit, size: Size) -> Mapping[str, float]:
+    """Train many restarts side by side; report how many end with every example right, and the clean loss."""
+    torch.manual_seed(unit.seed)
+    x, y, hidden = _problem(int(unit.x or 0))
+    restarts, steps = (20, 300) if size == "quick" else (RESTARTS, STEPS)
+    weights = [
+        (torch.randn(restarts, x.shape[1], hidden) / math.sqrt(x.shape[1])),
+        torch.zeros(restarts, 1, hidden),
+        (torch.randn(restarts, hidden, 1) / math.sqrt(hidden)),
+        torch.zeros(restarts, 1, 1),
+    ]
+    momenta = [torch.zeros_like(weight) for weight in weights]
+    torch.manual_seed(1_000_003 + unit.seed)
+    for step in range(steps):
+        lr = LR * (1 - step / steps)  # to 0, so that noise does not decide where it ends
+        for weight, momentum, gradient in zip(weights, momenta, _gradients(unit.arm, weights, x, y), strict=True):
+            momentum.mul_(0.9).add_(gradient)
+            weight.sub_(lr * momentum)
+    logits = _net(weights, x, 0.0)
+    losses = _losses(logits, y)
+    right = ((logits > 0) == (y > 0.5)).all(1)
+    return {"solved": 100 * right.double().mean().item(), "clean loss": losses.median().item()}
+
+
+def _problem(number: int) -> tuple[Tensor, Tensor, int]:
+    if number < 2:
+        x = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+        return x, (x.prod(1) < 0).float(), (3, 8)[number]
+    turns = torch.linspace(0.5, 2.5, 48) * math.pi / 1.4
+    arm = torch.stack([turns * turns.cos(), turns * turns.sin()], dim=1) / turns.max() * 2
+    return torch.cat([arm, -arm]), torch.cat([torch.ones(48), torch.zeros(48)]), 32
+
+
+def _net(weights: Sequence[Tensor], x: Tensor, p: float) -> Tensor:
+    first, bias, second, last = weights
+    hidden = torch.tanh(x @ first + bias)  # (restarts, examples, hidden)
+    logits: Tensor = (F.dropout(hidden, p, training=p > 0) @ second + last).squeeze(2)
+    return logits
+
+
+def _losses(logits: Tensor, y: Tensor) -> Tensor:
+    target = y.expand_as(logits)
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(1)
+
+
+def _gradient(weights: Sequence[Tensor], x: Tensor, y: Tensor, p: float) -> list[Tensor]:
+    leaves = [weight.requires_grad_() for weight in weights]
+    gradient = torch.autograd.grad(_losses(_net(leaves, x, p), y).sum(), leaves)
+    for leaf in leaves:
+        leaf.requires_grad_(False)
+    return list(gradient)
+
+
+def _gradients(arm: str, weights: Sequence[Tensor], x: Tensor, y: Tensor) -> list[Tensor]:
+    if arm != "noise":
+        return _gradient(weights, x, y, {"none": 0.0, "p=0.1": 0.1, "p=0.3": 0.3}[arm])
+    clean, masked = _gradient(weights, x, y, 0.0), _gradient(weights, x, y, 0.1)
+    length = sum((a - b).square().flatten(1).sum(1) for a, b in zip(clean, masked, strict=True))
+    noise = [torch.randn_like(gradient) for gradient in clean]
+    own = sum(each.square().flatten(1).sum(1) for each in noise)
+    factor = (torch.as_tensor(length) / torch.as_tensor(own)).sqrt().view(-1, 1, 1)
+    return [gradient + factor * each for gradient, each in zip(clean, noise, strict=True)]
+
+
+def judge(evidence: Evidence) -> Finding:
+    """Compare the shares of solved restarts with those of plain descent and of plain noise."""
+    effects, better, beats_noise = [], [], []
+    level = 0.05 / (2 * len(PROBLEMS))
+    for x, problem in enumerate(PROBLEMS):
+        for arm in ("p=0.1", "p=0.3", "noise"):
+            change = evidence.difference(arm, "none", "solved", x)
+            effects.append(Effect.of(f"{problem}: solved, {arm} minus none", change, "percentage points"))
+            if arm != "noise" and change.p_value is not None and change.p_value < level:
+                better.append(change.mean > 0)
+                beats_noise.append(evidence.difference(arm, "noise", "solved", x).mean > 0)
+    ups, downs = sum(better), len(better) - sum(better)
+    text = (
+        f"Of {2 * len(PROBLEMS)} comparisons of dropout with plain descent, more restarts were solved in {ups} and "
+        f"fewer in {downs}."
+    )
+    if ups == 2 * len(PROBLEMS) and all(beats_noise):
+        return Finding(verdict="supported", sentence=text, effects=tuple(effects))
+    if not ups:
+        verdict = "refuted" if downs else "no evidence"
+        return Finding(verdict=verdict, sentence=text, effects=tuple(effects))  # type: ignore[arg-type]
+    if not any(up and more for up, more in zip(better, beats_noise, strict=True)):
+        text += " Where more were solved, plain noise of the same length did as well."
+        return Finding(verdict="refuted", sentence=text, effects=tuple(effects))
+    condition = "the problem and the rate"
+    return Finding(verdict="conditional", condition=condition, sentence=text, effects=tuple(effects))
+
+
+CLAIM = Claim(
+    id="C09",
+    section="2.3",
+    title="Local optima",
+    statement="Dropout helps training to avoid local optima.",
+    hypothesis="On small problems that plain descent solves from some starting points only, more restarts are solved "
+    "with dropout, and more than with gradient noise of the same length.",
+    refutation="Not more restarts are solved, or no more than with plain noise.",
+    data="exclusive or with 3 and 8 tanh units, two spirals with 32; full batches, 100 restarts a seed, the learning "
+    "rate falling to zero",
+    arms=ARMS,
+    metric="share of restarts that end with every example classified right, dropout off",
+    rule="Two rates on three problems, paired by seed, significant at 0.05 over six comparisons. Supported if dropout "
+    "is better in all and better than noise, refuted if it is better in none and worse in some, or better only where "
+    "noise does as well; conditional if better in some; else no evidence.",
+    units=units,
+    measure=measure,
+    judge=judge,
+    panels=(
+        Panel(title="Restarts solved", value="solved", what="%", axis="problem: 0 and 1 exclusive or, 2 two spirals"),
+        Panel(title="Clean loss of the median restart", value="clean loss", what="nats", axis="problem", log="y"),
+    ),
+)

@@ -1,0 +1,119 @@
+"""C21: dropout makes training unsmooth from batch to batch, and that hurts prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit, grid
+from thinout.lab.claims._evidence import Evidence
+from thinout.lab.claims._training import SMALL, clean_metrics, examples, images, mlp, recipe_for, train
+
+P, BATCH, STEP = 0.5, 64, 0.02
+COUNTS = {"quick": (8, 4, 2), "full": (64, 64, 8)}  # batches, masks, directions
+ARMS = {"none": "no dropout", "p=0.5": "dropout with p = 0.5 after each hidden layer"}
+
+
+def units(size: Size) -> Sequence[Unit]:
+    """Return both arms."""
+    return grid(tuple(ARMS), 2 if size == "quick" else 8)
+
+
+def measure(unit: Unit, size: Size) -> Mapping[str, float]:
+    """Train one network, then hold its weights fixed and look at the loss that training saw."""
+    splits, p = images(SMALL, unit.seed), {"none": 0.0, "p=0.5": P}[unit.arm]
+    model, _ = train(lambda: mlp(p), splits, recipe_for(3600, steps=60 if size == "quick" else 1200), unit.seed)
+    num_batches, num_masks, num_directions = COUNTS[size]
+    x, labels = examples(splits.train, num_batches * BATCH)
+    model.train()
+    with torch.no_grad():
+        batches = zip(torch.split(x, BATCH), torch.split(labels, BATCH), strict=True)
+        losses = torch.stack([cross_entropy(model(inputs), targets) for inputs, targets in batches])
+        whole, spread = losses.double().mean(), losses.double().std()
+        curvature = _curvature(model, x[:512], labels[:512], num_masks if p else 1, num_directions)
+        single = _curvature(model, x[:512], labels[:512], 1, num_directions)
+    return clean_metrics(model, splits) | {
+        "spread of the loss": spread.item(),
+        "spread over mean": (spread / whole).item(),
+        "curvature, mean over masks": curvature,
+        "curvature, one mask": single,
+    }
+
+
+def _curvature(model: nn.Module, x: Tensor, labels: Tensor, num_masks: int, num_directions: int) -> float:
+    """Return the mean size of the second derivative of the loss, averaged over fixed masks, along random directions."""
+    weights = [parameter.detach().clone() for parameter in model.parameters()]
+    found = []
+    for direction in range(num_directions):
+        torch.manual_seed(10_007 * (1 + direction))
+        step = [torch.randn_like(weight) * weight.norm() / weight.numel() ** 0.5 for weight in weights]
+        losses = []
+        for factor in (-STEP, 0.0, STEP):
+            for parameter, weight, change in zip(model.parameters(), weights, step, strict=True):
+                parameter.copy_(weight + factor * change)
+            total = 0.0
+            for mask in range(num_masks):
+                torch.manual_seed(mask)  # the same masks at the three points
+                total += cross_entropy(model(x), labels).double().item() / num_masks
+            losses.append(total)
+        found.append(abs(losses[0] - 2 * losses[1] + losses[2]) / STEP**2)
+    for parameter, weight in zip(model.parameters(), weights, strict=True):
+        parameter.copy_(weight)
+    return sum(found) / len(found)
+
+
+def judge(evidence: Evidence) -> Finding:
+    """Ask whether the loss is noisier, whether its expectation is less smooth, and whether prediction is worse."""
+    noise = evidence.difference("p=0.5", "none", "spread of the loss")
+    prediction = evidence.difference("p=0.5", "none", "test NLL")
+    smooth = evidence.mean("p=0.5", "curvature, mean over masks"), evidence.mean("p=0.5", "curvature, one mask")
+    effects = [
+        Effect.of("spread of the batch loss, p=0.5 minus none", noise, "nats"),
+        Effect.of("test NLL, p=0.5 minus none", prediction, "nats"),
+        Effect.of("curvature of the expected loss, p=0.5", smooth[0]),
+        Effect.of("curvature of the loss of one mask, p=0.5", smooth[1]),
+        Effect.of("curvature, none", evidence.mean("none", "curvature, mean over masks")),
+    ]
+    noisier = noise.low is not None and noise.low > 0
+    worse = prediction.low is not None and prediction.low > 0
+    text = (
+        f"The loss varies {'more' if noisier else 'no more'} from batch to batch ({noise.mean:+.3f} nats of standard "
+        f"deviation); the expected loss bends by {smooth[0].mean:.2f} along a random direction where a single mask's "
+        f"bends by {smooth[1].mean:.2f}; and the test NLL changes by {prediction.mean:+.3f} nats."
+    )
+    if noisier and worse:
+        return Finding(verdict="supported", sentence=text, effects=tuple(effects))
+    if noisier:
+        condition = "what is meant: a noisier loss, not a worse prediction"
+        return Finding(verdict="conditional", condition=condition, sentence=text, effects=tuple(effects))
+    return Finding(verdict="refuted", sentence=text, effects=tuple(effects))
+
+
+CLAIM = Claim(
+    id="C21",
+    section="4.2.4",
+    title="Unsmooth training",
+    statement="Dropout makes training unsmooth from batch to batch, and that hurts prediction.",
+    hypothesis="At fixed weights the loss of a batch varies more with masks than without, and the trained net predicts "
+    "worse.",
+    refutation="The loss varies no more.",
+    data="fashion-mnist-small, perceptrons 784-512-512-10; the trained weights held fixed",
+    arms=ARMS,
+    metric="standard deviation of the training loss over batches; test NLL; beside them the second derivative of the "
+    "loss, averaged over 64 masks and of one mask, along random directions of the weights' own size",
+    rule="Paired by seed. Supported if the 95 % intervals of both differences lie above 0, conditional if only that "
+    "of the spread does, else refuted.",
+    units=units,
+    measure=measure,
+    judge=judge,
+    panels=(
+        Panel(title="Spread of the loss over batches", value="spread of the loss", what="standard deviation in nats"),
+        Panel(title="Curvature of the expected loss", value="curvature, mean over masks", what="second derivative"),
+        Panel(title="Curvature of the loss of one mask", value="curvature, one mask", what="second derivative"),
+    ),
+    data_sets=(SMALL,),
+    references=("Wei, Kakade, Ma 2020, arXiv 2002.12915", "Zhang, Zhou, Xu 2021, arXiv 2111.01022"),
+)

@@ -1,0 +1,42 @@
+"""What the documentation shows of the layers is what the library has: the table of exceptions, and every picture."""
+
+import re
+from pathlib import Path
+
+import make_layer_tables
+import make_pictures
+import pytest
+
+from thinout.nn import REGISTRY
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def test_the_page_of_checks_is_what_its_script_writes():
+    assert make_layer_tables.PAGE.read_text() == make_layer_tables.text(), "run python scripts/make_layer_tables.py"
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    return make_pictures.make(tmp_path_factory.mktemp("pictures"))
+
+
+def test_the_pictures_are_what_the_library_draws(drawn):
+    for file in drawn:
+        kept = make_pictures.ASSETS / file.name
+        assert kept.read_text() == file.read_text(), f"{file.name} is not the picture: run scripts/make_pictures.py"
+    assert {file.name for file in drawn} == {file.name for file in make_pictures.ASSETS.glob("*.svg")}
+
+
+def test_every_picture_is_on_a_page(drawn):
+    pages = "".join(page.read_text() for page in DOCS.rglob("*.md"))
+    for file in drawn:
+        assert f"assets/layers/{file.name})" in pages, f"{file.name} is shown on no page"
+
+
+def test_every_layer_is_on_a_page_and_in_the_table():
+    pages = "".join(page.read_text() for page in (DOCS / "layers").glob("*.md") if page.name != "checks.md")
+    table = (DOCS / "layers.md").read_text()
+    for name in REGISTRY:
+        assert re.search(rf"`{name}\b", pages), f"{name} is described on no page of docs/layers"
+        assert re.search(rf"`{name}\b", table), f"{name} is missing in the table of docs/layers.md"
