@@ -23,7 +23,8 @@ def test_check(layer, check):
 def test_every_public_layer_is_registered():
     layers = {
         name
-        for name, value in vars(thinout.nn).items()
+        for module in (thinout.nn, thinout.nn.experimental)
+        for name, value in vars(module).items()
         if inspect.isclass(value) and issubclass(value, torch.nn.Module)
     }
     assert layers == set(SPECS)

@@ -7,6 +7,7 @@ Shape letters: N batch, C channels or features, L length, D depth, H height, W w
 >>>>>>> wip-recurrent
 """
 
+from thinout.functional import experimental as experimental
 from thinout.functional._adaptive import information_dropout as information_dropout
 from thinout.functional._adaptive import information_penalty as information_penalty
 from thinout.functional._adaptive import standout as standout
@@ -15,16 +16,22 @@ from thinout.functional._alpha import feature_alpha_dropout as feature_alpha_dro
 from thinout.functional._attention import drop_attention as drop_attention
 from thinout.functional._attention import drop_head as drop_head
 from thinout.functional._attention import drop_key as drop_key
+from thinout.functional._block_rates import drop_block_rates as drop_block_rates
 from thinout.functional._channel import dropout1d as dropout1d
 from thinout.functional._channel import dropout2d as dropout2d
 from thinout.functional._channel import dropout3d as dropout3d
 from thinout.functional._consistency import js_divergence as js_divergence
 from thinout.functional._consistency import r_drop_loss as r_drop_loss
 from thinout.functional._consistency import symmetric_kl as symmetric_kl
+from thinout.functional._drop_block import drop_block1d as drop_block1d
+from thinout.functional._drop_block import drop_block2d as drop_block2d
+from thinout.functional._drop_block import drop_block3d as drop_block3d
 from thinout.functional._drop_connect import drop_connect_linear as drop_connect_linear
 from thinout.functional._drop_connect_conv import drop_connect_conv as drop_connect_conv
 from thinout.functional._dropout import classic_dropout as classic_dropout
 from thinout.functional._dropout import dropout as dropout
+from thinout.functional._erasing import cutout as cutout
+from thinout.functional._erasing import random_erasing as random_erasing
 from thinout.functional._fraternal import fraternal_loss as fraternal_loss
 from thinout.functional._graph import drop_edge as drop_edge
 from thinout.functional._graph import drop_edge_mask as drop_edge_mask
@@ -43,12 +50,16 @@ from thinout.functional._noise import uout as uout
 from thinout.functional._patches import hidden_cut as hidden_cut
 from thinout.functional._patches import num_patches_kept as num_patches_kept
 from thinout.functional._patches import patch_dropout as patch_dropout
+from thinout.functional._pattern import pattern_dropout2d as pattern_dropout2d
+from thinout.functional._pooling import max_pool_dropout1d as max_pool_dropout1d
+from thinout.functional._pooling import max_pool_dropout2d as max_pool_dropout2d
 from thinout.functional._recurrent_cells import rnndrop_cell as rnndrop_cell
 from thinout.functional._recurrent_cells import semeniuta_gru_cell as semeniuta_gru_cell
 from thinout.functional._recurrent_cells import semeniuta_lstm_cell as semeniuta_lstm_cell
 from thinout.functional._recurrent_cells import zoneout as zoneout
 from thinout.functional._sdpa import scaled_dot_product_attention as scaled_dot_product_attention
 from thinout.functional._shakeout import shakeout_linear as shakeout_linear
+from thinout.functional._spectral import spectral_dropout as spectral_dropout
 from thinout.functional._swapout import swapout as swapout
 from thinout.functional._targeted import targeted_unit_dropout as targeted_unit_dropout
 from thinout.functional._targeted import targeted_weight_dropout as targeted_weight_dropout
@@ -63,7 +74,12 @@ from thinout.functional._weight_drop import drop_weights as drop_weights
 __all__ = [
     "alpha_dropout",
     "classic_dropout",
+    "cutout",
     "drop_attention",
+    "drop_block1d",
+    "drop_block2d",
+    "drop_block3d",
+    "drop_block_rates",
     "drop_connect_conv",
     "drop_connect_linear",
     "drop_edge",
@@ -78,6 +94,7 @@ __all__ = [
     "dropout2d",
     "dropout3d",
     "embedding_dropout",
+    "experimental",
     "feature_alpha_dropout",
     "fraternal_loss",
     "gaussian_dropout",
@@ -89,6 +106,8 @@ __all__ = [
     "information_penalty",
     "js_divergence",
     "locked_dropout",
+    "max_pool_dropout1d",
+    "max_pool_dropout2d",
     "mean_of_survivors",
     "multi_sample_dropout",
     "multi_sample_loss",
@@ -96,12 +115,15 @@ __all__ = [
     "normalize_edges",
     "num_patches_kept",
     "patch_dropout",
+    "pattern_dropout2d",
     "r_drop_loss",
+    "random_erasing",
     "rnndrop_cell",
     "scaled_dot_product_attention",
     "semeniuta_gru_cell",
     "semeniuta_lstm_cell",
     "shakeout_linear",
+    "spectral_dropout",
     "standout",
     "swapout",
     "symmetric_kl",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thinout import ops
-from thinout._checks import bad_type, bad_value, check_p
+from thinout._checks import bad_type, bad_value, check_count, check_p
 from thinout.ops import NoiseShape, _apply
 from thinout.ops._contract import NARROW, WIDE, Mask, quantise
 from thinout.ops._inputs import check_floating_point, check_generator, check_key, check_rate
@@ -81,6 +81,23 @@ def as_scalar(value: Rate, like: Tensor) -> float | Tensor:
 def times(x: Tensor, factor: Rate) -> Tensor:
     """Return ``x * factor`` in the dtype of `x`, 0-d inputs too."""
     return (x * as_scalar(factor, x)).to(x.dtype)
+
+
+def check_maps(where: str, letters: str, input: Tensor, batched: bool) -> None:
+    """Raise unless an input has the rank of a batch of maps, or of one example; the rank is never guessed at."""
+    names = ["N", "C", *letters] if batched else ["C", *letters]
+    if input.dim() != len(names):
+        other = "one unbatched input" if batched else "a batch"
+        allowed = f"a tensor of {len(names)} dimensions ({', '.join(names)})"
+        bad_value(where, "input", allowed, f"shape {tuple(input.shape)}", f"For {other} pass batched={not batched}.")
+
+
+def per_axis(where: str, name: str, value: int | Sequence[int], num_axes: int, *, at_least: int = 1) -> tuple[int, ...]:
+    """Return one whole number for each axis out of one for all or a sequence, or raise."""
+    values = (value,) * num_axes if not isinstance(value, Sequence) or isinstance(value, str) else tuple(value)
+    if len(values) != num_axes:
+        bad_value(where, name, f"one whole number or {num_axes} of them", repr(value))
+    return tuple(check_count(where, name, entry, at_least=at_least) for entry in values)
 
 
 def select(keep: Tensor, x: Tensor) -> Tensor:

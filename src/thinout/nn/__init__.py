@@ -1,5 +1,6 @@
 """Dropout layers: modules that store arguments and call `thinout.functional`."""
 
+from thinout.nn import experimental as experimental
 from thinout.nn._adaptive import InformationDropout as InformationDropout
 from thinout.nn._adaptive import Standout as Standout
 from thinout.nn._alpha import AlphaDropout as AlphaDropout
@@ -10,12 +11,17 @@ from thinout.nn._attention import DropKey as DropKey
 from thinout.nn._channel import Dropout1d as Dropout1d
 from thinout.nn._channel import Dropout2d as Dropout2d
 from thinout.nn._channel import Dropout3d as Dropout3d
+from thinout.nn._drop_block import DropBlock1d as DropBlock1d
+from thinout.nn._drop_block import DropBlock2d as DropBlock2d
+from thinout.nn._drop_block import DropBlock3d as DropBlock3d
 from thinout.nn._drop_connect import DropConnectLinear as DropConnectLinear
 from thinout.nn._drop_connect_conv import DropConnectConv1d as DropConnectConv1d
 from thinout.nn._drop_connect_conv import DropConnectConv2d as DropConnectConv2d
 from thinout.nn._drop_connect_conv import DropConnectConv3d as DropConnectConv3d
 from thinout.nn._elementwise import ClassicDropout as ClassicDropout
 from thinout.nn._elementwise import Dropout as Dropout
+from thinout.nn._erasing import Cutout as Cutout
+from thinout.nn._erasing import RandomErasing as RandomErasing
 from thinout.nn._gates import HardConcreteGate as HardConcreteGate
 from thinout.nn._graph import DropEdge as DropEdge
 from thinout.nn._graph import DropMessage as DropMessage
@@ -28,6 +34,9 @@ from thinout.nn._noise import GaussianNoise as GaussianNoise
 from thinout.nn._noise import Uout as Uout
 from thinout.nn._patches import HiddenCut as HiddenCut
 from thinout.nn._patches import PatchDropout as PatchDropout
+from thinout.nn._pattern import PatternDropout2d as PatternDropout2d
+from thinout.nn._pooling import MaxPoolDropout1d as MaxPoolDropout1d
+from thinout.nn._pooling import MaxPoolDropout2d as MaxPoolDropout2d
 from thinout.nn._recurrent_cells import RNNDropCell as RNNDropCell
 from thinout.nn._recurrent_cells import SemeniutaGRUCell as SemeniutaGRUCell
 from thinout.nn._recurrent_cells import SemeniutaLSTMCell as SemeniutaLSTMCell
@@ -37,6 +46,7 @@ from thinout.nn._registry import ErrorInput as ErrorInput
 from thinout.nn._registry import LayerSpec as LayerSpec
 from thinout.nn._sdpa import ScaledDotProductAttention as ScaledDotProductAttention
 from thinout.nn._shakeout import ShakeoutLinear as ShakeoutLinear
+from thinout.nn._spectral import SpectralDropout as SpectralDropout
 from thinout.nn._swapout import Swapout as Swapout
 from thinout.nn._targeted import TargetedUnitDropout as TargetedUnitDropout
 from thinout.nn._targeted import TargetedWeightDropout as TargetedWeightDropout
@@ -54,7 +64,11 @@ __all__ = [
     "REGISTRY",
     "AlphaDropout",
     "ClassicDropout",
+    "Cutout",
     "DropAttention",
+    "DropBlock1d",
+    "DropBlock2d",
+    "DropBlock3d",
     "DropConnectConv1d",
     "DropConnectConv2d",
     "DropConnectConv3d",
@@ -78,15 +92,20 @@ __all__ = [
     "InformationDropout",
     "LayerSpec",
     "LockedDropout",
+    "MaxPoolDropout1d",
+    "MaxPoolDropout2d",
     "MultiSampleDropout",
     "NestedDropout",
     "PatchDropout",
+    "PatternDropout2d",
     "RNNDropCell",
+    "RandomErasing",
     "RecurrentLayer",
     "ScaledDotProductAttention",
     "SemeniutaGRUCell",
     "SemeniutaLSTMCell",
     "ShakeoutLinear",
+    "SpectralDropout",
     "Standout",
     "Swapout",
     "TargetedUnitDropout",
@@ -100,4 +119,5 @@ __all__ = [
     "ZoneoutCell",
     "ZoneoutGRUCell",
     "ZoneoutLSTMCell",
+    "experimental",
 ]
