@@ -152,8 +152,8 @@ def check_full_rate(spec: LayerSpec) -> None:
     if spec.full is None:
         _floating(inputs)[0].view(-1)[:2] = torch.tensor([float("inf"), float("nan")])
     inputs = _leaves(inputs)
-    y = layer(*inputs)
-    expected = torch.zeros_like(inputs[0]) if spec.full is None else spec.full(layer, *inputs)
+    y = _seeded(layer, *inputs)
+    expected = torch.zeros_like(inputs[0]) if spec.full is None else _seeded(spec.full, layer, *inputs)
     _expect_equal(y, expected, "output at rate 1", spec.tolerance)
     if not _floating(inputs) or not any(leaf.requires_grad for leaf in _floating(y)):
         return

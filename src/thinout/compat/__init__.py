@@ -1,0 +1,1 @@
+"""Layers of thinout under the names, and with the arguments in the order, that other libraries gave them."""
