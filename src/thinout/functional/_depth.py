@@ -104,7 +104,7 @@ def stochastic_depth_block(
     always runs, on K rows, and the drop rate is 1 - K/N. In mode "batch" the branch is called once or not at all.
 
     Compiled graphs and `vmap` cannot leave a call out: there mode "batch" computes the branch and selects. In mode
-    "row" the number of rows is a shape of a compiled graph, which is compiled again for a new p.
+    "row" the number of rows is a shape of a compiled graph, which dynamo compiles again for a second p.
 
     Args:
         input: floating-point tensor (N, ...).

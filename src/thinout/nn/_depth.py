@@ -310,7 +310,7 @@ register(
             ),
         ),
         exceptions={
-            "compile": "the number of rows is a shape of the compiled graph, which a new rate compiles again",
+            "compile": "the number of rows is a shape of the compiled graph, so that a new rate can compile it again",
             "repr": "as with every container, the repr lists the module that it holds",
             "factory": "its parameters are those of the branch that it is given",
         },
