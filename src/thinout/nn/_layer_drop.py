@@ -192,6 +192,7 @@ register(
         exceptions={
             "repr": "as with every container, the repr lists the modules that it holds",
             "factory": "its parameters are those of the layers that it is given",
+            "ddp": "a layer that is left out has no gradient; tested with `find_unused_parameters` and `skip=False`",
         },
     )
 )
