@@ -85,6 +85,7 @@ def drop_path(x: Tensor, drop_prob: float = 0.0, training: bool = False, scale_b
         tensor([[1., 1., 1.],
                 [1., 1., 1.]])
     """
+    drop_prob = check_p("drop_path", drop_prob, "drop_prob")
     return _stochastic_depth(x, drop_prob, scaled=scale_by_keep, training=training)
 
 
@@ -107,7 +108,7 @@ class DropPath(nn.StochasticDepth):
     """
 
     def __init__(self, drop_prob: float = 0.0, scale_by_keep: bool = True) -> None:
-        super().__init__(drop_prob, scaled=scale_by_keep)
+        super().__init__(check_p(type(self).__name__, drop_prob, "drop_prob"), scaled=scale_by_keep)
 
     @property
     def drop_prob(self) -> float:
@@ -116,7 +117,7 @@ class DropPath(nn.StochasticDepth):
 
     @drop_prob.setter
     def drop_prob(self, value: float) -> None:
-        self.p = value
+        self.p = check_p(type(self).__name__, value, "drop_prob")
 
     @property
     def scale_by_keep(self) -> bool:

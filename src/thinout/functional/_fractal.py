@@ -78,7 +78,22 @@ def _survivors(
 
 
 def _mean_of_rows(inputs: Sequence[Tensor], keep: Tensor) -> Tensor:
-    """Return the mean over the paths that are kept, row by row or for all rows alike."""
+    """Return the mean over the paths that are kept, row by row; `keep` can be read."""
+    dtype = inputs[0].dtype
+    work = torch.promote_types(dtype, torch.float32)
+    keep = keep.to(inputs[0].device)
+    parts = [
+        x.to(work).index_fill(0, kept.logical_not().nonzero()[:, 0], 0.0)  # a copy, so that it can be added to
+        for x, kept in zip(inputs, keep.unbind(), strict=True)
+    ]
+    total = parts[0]
+    for part in parts[1:]:
+        total.add_(part)
+    return total.div_(keep.sum(dim=0).reshape(-1, *[1] * (total.dim() - 1))).to(dtype)
+
+
+def _selected_mean(inputs: Sequence[Tensor], keep: Tensor) -> Tensor:
+    """Return the mean over the paths that are kept, for one row or all alike, by operations that can be recorded."""
     dtype = inputs[0].dtype
     work = torch.promote_types(dtype, torch.float32)
     tail = [1] * (inputs[0].dim() - 1)
@@ -156,6 +171,8 @@ def fractal_join(
     keys = draw_keys(where, 4 + 2 * join, key, generator, inputs[0].device)
     size = 1 if mode == "batch" else inputs[0].shape[0]
     keep = _survivors(len(inputs), size, p, global_ratio, num_columns, join, keys, offset)
-    if mode == "batch" and is_readable(keys[0]):
-        return _mean([x for x, kept in zip(inputs, keep[:, 0].tolist(), strict=True) if kept])
-    return _mean_of_rows(inputs, keep)
+    if not is_readable(keys[0]):
+        return _selected_mean(inputs, keep)
+    if mode == "row":
+        return _mean_of_rows(inputs, keep)
+    return _mean([x for x, kept in zip(inputs, keep[:, 0].tolist(), strict=True) if kept])
