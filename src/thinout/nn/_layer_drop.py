@@ -112,7 +112,7 @@ class LayerDrop(Rated, nn.ModuleList):
         return (layer for layer, keep in zip(self, kept.tolist(), strict=True) if keep)
 
     def prune(self, p: float = 0.5) -> LayerDrop:
-        r"""Return a list without every :math:`\\lfloor 1/p \\rfloor`-th layer, for a smaller network at test time.
+        r"""Return a list without every :math:`\lfloor 1/p \rfloor`-th layer, for a smaller network at test time.
 
         Layers count from 1, so that p = 0.5 keeps the layers with indices 0, 2, 4, ... The layers are shared with this
         list.
