@@ -23,6 +23,8 @@ from thinout.functional._channel import dropout3d as dropout3d
 from thinout.functional._consistency import js_divergence as js_divergence
 from thinout.functional._consistency import r_drop_loss as r_drop_loss
 from thinout.functional._consistency import symmetric_kl as symmetric_kl
+from thinout.functional._depth import stochastic_depth as stochastic_depth
+from thinout.functional._depth import stochastic_depth_block as stochastic_depth_block
 from thinout.functional._drop_block import drop_block1d as drop_block1d
 from thinout.functional._drop_block import drop_block2d as drop_block2d
 from thinout.functional._drop_block import drop_block3d as drop_block3d
@@ -32,6 +34,7 @@ from thinout.functional._dropout import classic_dropout as classic_dropout
 from thinout.functional._dropout import dropout as dropout
 from thinout.functional._erasing import cutout as cutout
 from thinout.functional._erasing import random_erasing as random_erasing
+from thinout.functional._fractal import fractal_join as fractal_join
 from thinout.functional._fraternal import fraternal_loss as fraternal_loss
 from thinout.functional._graph import drop_edge as drop_edge
 from thinout.functional._graph import drop_edge_mask as drop_edge_mask
@@ -40,6 +43,7 @@ from thinout.functional._graph import drop_node as drop_node
 from thinout.functional._graph import normalize_edges as normalize_edges
 from thinout.functional._hard_concrete import hard_concrete as hard_concrete
 from thinout.functional._hard_concrete import hard_concrete_l0 as hard_concrete_l0
+from thinout.functional._layer_drop import layer_drop as layer_drop
 from thinout.functional._locked import locked_dropout as locked_dropout
 from thinout.functional._multi_sample import multi_sample_dropout as multi_sample_dropout
 from thinout.functional._multi_sample import multi_sample_loss as multi_sample_loss
@@ -58,6 +62,8 @@ from thinout.functional._recurrent_cells import semeniuta_gru_cell as semeniuta_
 from thinout.functional._recurrent_cells import semeniuta_lstm_cell as semeniuta_lstm_cell
 from thinout.functional._recurrent_cells import zoneout as zoneout
 from thinout.functional._sdpa import scaled_dot_product_attention as scaled_dot_product_attention
+from thinout.functional._shake import shake_drop as shake_drop
+from thinout.functional._shake import shake_shake as shake_shake
 from thinout.functional._shakeout import shakeout_linear as shakeout_linear
 from thinout.functional._spectral import spectral_dropout as spectral_dropout
 from thinout.functional._swapout import swapout as swapout
@@ -96,6 +102,7 @@ __all__ = [
     "embedding_dropout",
     "experimental",
     "feature_alpha_dropout",
+    "fractal_join",
     "fraternal_loss",
     "gaussian_dropout",
     "gaussian_noise",
@@ -105,6 +112,7 @@ __all__ = [
     "information_dropout",
     "information_penalty",
     "js_divergence",
+    "layer_drop",
     "locked_dropout",
     "max_pool_dropout1d",
     "max_pool_dropout2d",
@@ -122,9 +130,13 @@ __all__ = [
     "scaled_dot_product_attention",
     "semeniuta_gru_cell",
     "semeniuta_lstm_cell",
+    "shake_drop",
+    "shake_shake",
     "shakeout_linear",
     "spectral_dropout",
     "standout",
+    "stochastic_depth",
+    "stochastic_depth_block",
     "swapout",
     "symmetric_kl",
     "targeted_unit_dropout",

@@ -11,6 +11,10 @@ from thinout.nn._attention import DropKey as DropKey
 from thinout.nn._channel import Dropout1d as Dropout1d
 from thinout.nn._channel import Dropout2d as Dropout2d
 from thinout.nn._channel import Dropout3d as Dropout3d
+from thinout.nn._depth import DropPath as DropPath
+from thinout.nn._depth import ScheduledDropPath as ScheduledDropPath
+from thinout.nn._depth import StochasticDepth as StochasticDepth
+from thinout.nn._depth import StochasticDepthBlock as StochasticDepthBlock
 from thinout.nn._drop_block import DropBlock1d as DropBlock1d
 from thinout.nn._drop_block import DropBlock2d as DropBlock2d
 from thinout.nn._drop_block import DropBlock3d as DropBlock3d
@@ -26,6 +30,7 @@ from thinout.nn._gates import HardConcreteGate as HardConcreteGate
 from thinout.nn._graph import DropEdge as DropEdge
 from thinout.nn._graph import DropMessage as DropMessage
 from thinout.nn._graph import DropNode as DropNode
+from thinout.nn._layer_drop import LayerDrop as LayerDrop
 from thinout.nn._locked import LockedDropout as LockedDropout
 from thinout.nn._multi_sample import MultiSampleDropout as MultiSampleDropout
 from thinout.nn._nested import NestedDropout as NestedDropout
@@ -34,6 +39,9 @@ from thinout.nn._noise import GaussianNoise as GaussianNoise
 from thinout.nn._noise import Uout as Uout
 from thinout.nn._patches import HiddenCut as HiddenCut
 from thinout.nn._patches import PatchDropout as PatchDropout
+from thinout.nn._paths import FractalJoin as FractalJoin
+from thinout.nn._paths import ShakeDrop as ShakeDrop
+from thinout.nn._paths import ShakeShake as ShakeShake
 from thinout.nn._pattern import PatternDropout2d as PatternDropout2d
 from thinout.nn._pooling import MaxPoolDropout1d as MaxPoolDropout1d
 from thinout.nn._pooling import MaxPoolDropout2d as MaxPoolDropout2d
@@ -78,6 +86,7 @@ __all__ = [
     "DropKey",
     "DropMessage",
     "DropNode",
+    "DropPath",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
@@ -85,11 +94,13 @@ __all__ = [
     "EmbeddingDropout",
     "ErrorInput",
     "FeatureAlphaDropout",
+    "FractalJoin",
     "GaussianDropout",
     "GaussianNoise",
     "HardConcreteGate",
     "HiddenCut",
     "InformationDropout",
+    "LayerDrop",
     "LayerSpec",
     "LockedDropout",
     "MaxPoolDropout1d",
@@ -102,11 +113,16 @@ __all__ = [
     "RandomErasing",
     "RecurrentLayer",
     "ScaledDotProductAttention",
+    "ScheduledDropPath",
     "SemeniutaGRUCell",
     "SemeniutaLSTMCell",
+    "ShakeDrop",
+    "ShakeShake",
     "ShakeoutLinear",
     "SpectralDropout",
     "Standout",
+    "StochasticDepth",
+    "StochasticDepthBlock",
     "Swapout",
     "TargetedUnitDropout",
     "TargetedWeightDropout",
