@@ -25,7 +25,7 @@ def drop_where(input: Tensor, dropped: Tensor, factor: Tensor | None = None, val
         and input.is_floating_point()
         and not (transformed or _apply.needs_operator(input) or forward_ad._current_level >= 0 or input.is_neg())
     ):
-        y: Tensor = _Select.apply(input, dropped, factor)  # type: ignore[no-untyped-call]
+        y: Tensor = _Select.apply(input, dropped, factor)
         return y
     scaled = input.clone() if factor is None else (input * factor).to(input.dtype)
     if transformed:
