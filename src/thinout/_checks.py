@@ -112,14 +112,11 @@ def check_positive(where: str, name: str, value: object, *, finite: bool = True)
     return number
 
 
-def check_nonnegative(where: str, name: str, value: object) -> float:
-    """Return a finite number of at least 0 as a float, or raise."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        bad_type(where, name, "a number of at least 0", repr(value))
-    number = float(value)
-    if not 0 <= number < math.inf:
-        bad_value(where, name, "a number of at least 0", number)
-    return number
+def check_integer(where: str, name: str, value: object) -> int:
+    """Return a whole number, or raise."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        bad_type(where, name, "a whole number", repr(value))
+    return int(value)
 
 
 def check_count(where: str, name: str, value: object, *, at_least: int = 1) -> int:
