@@ -47,19 +47,12 @@ def drop(
 
 def check_probability(where: str, p: Rate, name: str = "p") -> Rate:
     """Return a probability, as a number or as the tensor that compiled code has; or raise."""
-    return check_rate(where, p) if isinstance(p, Tensor) else check_p(where, p, name)
+    return check_setting(where, name, p, check_p)
 
 
 def check_setting(where: str, name: str, value: Rate, check: Callable[[str, Any, str], float]) -> Rate:
     """Return a setting that `check` allows, as a number or as the tensor that compiled code has; or raise."""
-    if not isinstance(value, Tensor):
-        return check(where, value, name)
-    if value.numel() != 1 or value.device.type != "cpu" or not value.is_floating_point() or value.requires_grad:
-        got = f"a {value.dtype} tensor of shape {tuple(value.shape)} on {value.device}"
-        bad_value(where, name, "a number, or a floating-point CPU tensor of one element without gradient", got)
-    if not torch.compiler.is_compiling():
-        check(where, value.item(), name)
-    return value
+    return check_rate(where, value, name, check) if isinstance(value, Tensor) else check(where, value, name)
 
 
 def effective_rate(where: str, p: Rate, *, wide: bool = False) -> Rate:

@@ -16,7 +16,6 @@ def check_source(where: str, module: object, kind: type[nn.Module]) -> None:
         remedy = "Call torch.nn.utils.parametrize.remove_parametrizations first."
         bad_value(where, "module", "without parametrizations", f"{type(module).__name__}", remedy)
 
-
     computed = sorted(name for name in ("weight", "bias") if isinstance(vars(module).get(name), Tensor))
     if computed:  # by the older forms: torch.nn.utils.weight_norm, spectral_norm, prune
         remedy = "End the weight norm, spectral norm or pruning first."
