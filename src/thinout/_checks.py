@@ -97,7 +97,7 @@ def _check_finite(where: str, value: object, name: str, allowed: str, least: flo
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         bad_type(where, name, allowed, repr(value))
     number = float(value)
-    if not math.isfinite(number) or number < least:
+    if not -math.inf < number < math.inf or number < least:  # no call of math, which dynamo cannot trace of a symbol
         bad_value(where, name, allowed, number)
     return number
 
@@ -107,7 +107,7 @@ def check_positive(where: str, name: str, value: object, *, finite: bool = True)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         bad_type(where, name, "a positive number", repr(value))
     number = float(value)
-    if not number > 0 or (finite and math.isinf(number)):
+    if not number > 0 or (finite and number == math.inf):
         bad_value(where, name, "a positive number", number)
     return number
 

@@ -291,6 +291,18 @@ def check_compile(spec: LayerSpec) -> None:
     _expect_equal(compiled(*inputs), sites(*inputs), "compiled output in eval mode", spec.tolerance)
 
 
+def check_batch_sizes(spec: LayerSpec) -> None:
+    """Compiled code takes batches of every size: the leading sizes are symbols, and the outputs are eager's."""
+    layer, inputs = spec.make(), spec.example()
+    for leaf in tree_leaves(inputs):
+        if isinstance(leaf, Tensor) and leaf.dim():
+            torch._dynamo.maybe_mark_dynamic(leaf, 0)
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    got, expected = _seeded(compiled, *inputs), _seeded(layer, *inputs)
+    _expect_equal(got, expected, "compiled output for a symbolic size", spec.tolerance)
+
+
 def _takes(spec: LayerSpec, rate: float) -> bool:
     """Whether a layer takes a value of its rates: 1 is none for some."""
     try:
