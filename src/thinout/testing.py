@@ -417,9 +417,10 @@ def check_state_dict(spec: LayerSpec) -> None:
     _expect_equal(_seeded(loaded, *inputs), _seeded(layer, *inputs), "output after a checkpoint was loaded")
     if spec.twin is not None:
         _expect(isinstance(layer, spec.twin), f"{type(layer).__name__} is no torch.nn.{spec.twin.__name__}")
-        if not _parameters(layer):
-            layer.load_state_dict(spec.twin(0.5).state_dict(), strict=True)
-            spec.twin(0.5).load_state_dict(layer.state_dict(), strict=True)
+        names = inspect.signature(spec.twin).parameters
+        twin = spec.twin(**{name: value for name, value in spec.arguments.items() if name in names})
+        layer.load_state_dict(twin.state_dict(), strict=True)
+        twin.load_state_dict(layer.state_dict(), strict=True)
 
 
 def check_devices(spec: LayerSpec) -> None:

@@ -286,6 +286,7 @@ register(
         reference=_embedding_reference,
         evaluate=lambda module, ids: module.weight[ids],
         full=lambda module, ids: torch.zeros(*ids.shape, 3),
+        twin=nn.Embedding,
         errors=(
             *wrong_rates(**_VOCABULARY),
             _NO_IDS,
