@@ -127,6 +127,13 @@ def test_compiled_choice_is_the_eager_one(dropper) -> None:
         assert torch.equal(dropper(weight, gamma=tensor, training=False).nan_to_num(7), eager.nan_to_num(7)), gamma
 
 
+@pytest.mark.parametrize("dropper", [drop, drop_units])
+@pytest.mark.parametrize("dim", [2, -3, 7])
+def test_a_dimension_that_the_weight_does_not_have_is_refused(dropper, dim) -> None:
+    with pytest.raises(ValueError, match=rf"`dim` must be a dimension of the weight \(4, 3\), got {dim}"):
+        dropper(torch.ones(4, 3), alpha=0.5, gamma=0.5, training=False, dim=dim)
+
+
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
 def test_a_weight_without_elements_passes(shape) -> None:
     for dropper in (drop, drop_units):

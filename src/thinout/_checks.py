@@ -97,7 +97,7 @@ def _check_finite(where: str, value: object, name: str, allowed: str, least: flo
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         bad_type(where, name, allowed, repr(value))
     number = float(value)
-    if not math.isfinite(number) or number < least:
+    if not -math.inf < number < math.inf or number < least:  # no call of math, which dynamo cannot trace of a symbol
         bad_value(where, name, allowed, number)
     return number
 
@@ -107,19 +107,16 @@ def check_positive(where: str, name: str, value: object, *, finite: bool = True)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         bad_type(where, name, "a positive number", repr(value))
     number = float(value)
-    if not number > 0 or (finite and math.isinf(number)):
+    if not number > 0 or (finite and number == math.inf):
         bad_value(where, name, "a positive number", number)
     return number
 
 
-def check_nonnegative(where: str, name: str, value: object) -> float:
-    """Return a finite number of at least 0 as a float, or raise."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        bad_type(where, name, "a number of at least 0", repr(value))
-    number = float(value)
-    if not 0 <= number < math.inf:
-        bad_value(where, name, "a number of at least 0", number)
-    return number
+def check_integer(where: str, name: str, value: object) -> int:
+    """Return a whole number, or raise."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        bad_type(where, name, "a whole number", repr(value))
+    return int(value)
 
 
 def check_count(where: str, name: str, value: object, *, at_least: int = 1) -> int:

@@ -11,18 +11,18 @@ from typing import Any
 from torch import Tensor, nn
 
 from thinout import functional as F
-from thinout._checks import check_choice, check_nonnegative
+from thinout._checks import check_choice, check_not_negative, check_p
 from thinout.functional._fraternal import REDUCTIONS
 from thinout.nn._rate import Adjustable, Setting, rate
 
 __all__ = ["FraternalLoss", "RDropLoss", "r_drop"]
 
 
-class RDropLoss(nn.Module):
+class RDropLoss(Adjustable):
     """Cross entropies of two predictions for one input, and their divergence; see `thinout.functional.r_drop_loss`.
 
     Args:
-        alpha: weight of the divergence.
+        alpha: weight of the divergence, 0 or more; can be set at any time.
         ignore_index: class of targets that are padding.
         label_smoothing: part of the target that is spread over all classes, in [0, 1].
 
@@ -41,11 +41,13 @@ class RDropLoss(nn.Module):
     Source: Liang et al. 2021, NeurIPS, arXiv 2106.14448.
     """
 
+    alpha = Setting(check_not_negative)
+
     def __init__(self, alpha: float = 1.0, *, ignore_index: int = -100, label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.alpha = alpha
         self.ignore_index = ignore_index
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = check_p(type(self).__name__, label_smoothing, "label_smoothing")
 
     def forward(self, first: Tensor, second: Tensor, target: Tensor) -> Tensor:
         """Return the loss."""
@@ -53,7 +55,7 @@ class RDropLoss(nn.Module):
             first,
             second,
             target,
-            alpha=self.alpha,
+            alpha=rate(self, "alpha"),
             ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing,
         )
@@ -90,7 +92,7 @@ class FraternalLoss(Adjustable):
     Source: Zolna, Arpit, Suhubdy, Bengio 2018, "Fraternal dropout", ICLR, arXiv 1711.00066.
     """
 
-    kappa = Setting(lambda where, value, name: check_nonnegative(where, name, value))
+    kappa = Setting(check_not_negative)
 
     def __init__(self, kappa: float = 0.15, *, reduction: str = "mean") -> None:
         super().__init__()

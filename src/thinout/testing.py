@@ -277,7 +277,8 @@ def check_compile(spec: LayerSpec) -> None:
     # Without the flag dynamo refuses whatever is a torch.nn.LSTM, GRU or RNN.
     compiled = torch._dynamo.config.patch(allow_rnn=True)(torch.compile(sites, backend=count, fullgraph=True))
     merged = [True, True]
-    for seed, rate in enumerate((0.1, 0.25, 0.5, 0.75) * 3):  # sites that take one decision agree in some turns
+    rates = [rate for rate in (0.1, 0.25, 0.5, 0.75, 0.0, 1.0) if _takes(spec, rate)]
+    for seed, rate in enumerate(rates * 2):  # sites that take one decision agree in some turns
         _set_rates(spec, first, rate)
         _set_rates(spec, second, rate)
         got, expected = _seeded(compiled, *inputs, seed=seed), _seeded(sites, *inputs, seed=seed)
@@ -287,9 +288,30 @@ def check_compile(spec: LayerSpec) -> None:
             ours, theirs = _gradients(got, inputs), _gradients(expected, inputs)
             _expect_equal(ours, theirs, f"compiled gradient at rate {rate}", max(spec.tolerance, 1e-6))  # other sums
     _expect(not any(merged), "two sites have one mask")
-    _expect(len(graphs) == 1, f"4 values of the rate compiled {len(graphs)} graphs")
+    _expect(len(graphs) == 1, f"{len(rates)} values of the rate compiled {len(graphs)} graphs")
     first.eval(), second.eval()
     _expect_equal(compiled(*inputs), sites(*inputs), "compiled output in eval mode", spec.tolerance)
+
+
+def check_batch_sizes(spec: LayerSpec) -> None:
+    """Compiled code takes batches of every size: the leading sizes are symbols, and the outputs are eager's."""
+    layer, inputs = spec.make(), spec.example()
+    for leaf in tree_leaves(inputs):
+        if isinstance(leaf, Tensor) and leaf.dim():
+            torch._dynamo.maybe_mark_dynamic(leaf, 0)
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    got, expected = _seeded(compiled, *inputs), _seeded(layer, *inputs)
+    _expect_equal(got, expected, "compiled output for a symbolic size", spec.tolerance)
+
+
+def _takes(spec: LayerSpec, rate: float) -> bool:
+    """Whether a layer takes a value of its rates: 1 is none for some."""
+    try:
+        spec.make(**dict.fromkeys(spec.rates, rate))
+    except ValueError:
+        return False
+    return True
 
 
 def check_export(spec: LayerSpec) -> None:
@@ -397,9 +419,10 @@ def check_state_dict(spec: LayerSpec) -> None:
     _expect_equal(_seeded(loaded, *inputs), _seeded(layer, *inputs), "output after a checkpoint was loaded")
     if spec.twin is not None:
         _expect(isinstance(layer, spec.twin), f"{type(layer).__name__} is no torch.nn.{spec.twin.__name__}")
-        if not _parameters(layer):
-            layer.load_state_dict(spec.twin(0.5).state_dict(), strict=True)
-            spec.twin(0.5).load_state_dict(layer.state_dict(), strict=True)
+        names = inspect.signature(spec.twin).parameters
+        twin = spec.twin(**{name: value for name, value in spec.arguments.items() if name in names})
+        layer.load_state_dict(twin.state_dict(), strict=True)
+        twin.load_state_dict(layer.state_dict(), strict=True)
 
 
 def check_devices(spec: LayerSpec) -> None:

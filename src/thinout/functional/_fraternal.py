@@ -5,14 +5,14 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from thinout._checks import bad_value, check_choice, check_nonnegative
-from thinout.functional._shared import times
+from thinout._checks import bad_value, check_choice, check_not_negative
+from thinout.functional._shared import Rate, check_setting, times
 from thinout.ops._inputs import check_floating_point
 
 REDUCTIONS = ("mean", "none")
 
 
-def fraternal_loss(first: Tensor, second: Tensor, *, kappa: float | Tensor = 0.15, reduction: str = "mean") -> Tensor:
+def fraternal_loss(first: Tensor, second: Tensor, *, kappa: Rate = 0.15, reduction: str = "mean") -> Tensor:
     r"""Return the price of the distance between the outputs of two passes of one model under two masks.
 
     .. math:: \frac{\kappa}{m} \lVert z_1 - z_2 \rVert^2
@@ -42,8 +42,7 @@ def fraternal_loss(first: Tensor, second: Tensor, *, kappa: float | Tensor = 0.1
     of the authors' program.
     """
     where = "fraternal_loss"
-    if not isinstance(kappa, Tensor):
-        check_nonnegative(where, "kappa", kappa)
+    kappa = check_setting(where, "kappa", kappa, check_not_negative)
     check_floating_point(where, "first", first)
     check_floating_point(where, "second", second)
     check_choice(where, "reduction", reduction, REDUCTIONS)

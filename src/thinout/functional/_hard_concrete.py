@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from thinout._checks import bad_value, check_positive
+from thinout._checks import bad_value, check_finite, check_positive
 from thinout.functional._shared import draw_uniform
 from thinout.ops._inputs import check_floating_point
 
@@ -16,9 +16,9 @@ from thinout.ops._inputs import check_floating_point
 def check_stretch(where: str, beta: float, gamma: float, zeta: float) -> None:
     """Raise unless the gates can reach both 0 and 1."""
     check_positive(where, "beta", beta)
-    if not -math.inf < gamma < 0:
+    if check_finite(where, gamma, "gamma") >= 0:
         bad_value(where, "gamma", "a negative number", gamma)
-    if not 1 < zeta < math.inf:
+    if check_finite(where, zeta, "zeta") <= 1:
         bad_value(where, "zeta", "a number above 1", zeta)
 
 

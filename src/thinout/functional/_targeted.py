@@ -50,7 +50,7 @@ def targeted_weight_dropout(
         A tensor like the weight.
 
     Raises:
-        ValueError: alpha or gamma outside [0, 1], fewer than 2 dimensions.
+        ValueError: alpha or gamma outside [0, 1], fewer than 2 dimensions, a dimension that the weight does not have.
         TypeError: the weight is not floating point.
 
     Example:
@@ -63,7 +63,7 @@ def targeted_weight_dropout(
     dropout", arXiv 1905.13678.
     """
     where = "targeted_weight_dropout"
-    gamma = _check(where, weight, alpha, gamma)
+    gamma = _check(where, weight, alpha, gamma, dim)
     if is_off(gamma, True):
         return weight
     units = weight.detach().abs().movedim(dim, 0)
@@ -107,7 +107,7 @@ def targeted_unit_dropout(
         A tensor like the weight.
 
     Raises:
-        ValueError: alpha or gamma outside [0, 1], fewer than 2 dimensions.
+        ValueError: alpha or gamma outside [0, 1], fewer than 2 dimensions, a dimension that the weight does not have.
         TypeError: the weight is not floating point.
 
     Example:
@@ -121,7 +121,7 @@ def targeted_unit_dropout(
     Source: Gomez et al. 2019, arXiv 1905.13678.
     """
     where = "targeted_unit_dropout"
-    gamma = _check(where, weight, alpha, gamma)
+    gamma = _check(where, weight, alpha, gamma, dim)
     if is_off(gamma, True):
         return weight
     others = [other for other in range(weight.dim()) if other != dim % weight.dim()]
@@ -132,11 +132,13 @@ def targeted_unit_dropout(
     return _drop(where, weight, candidates, alpha, training, key, generator, offset)
 
 
-def _check(where: str, weight: Tensor, alpha: Rate, gamma: Rate) -> Rate:
+def _check(where: str, weight: Tensor, alpha: Rate, gamma: Rate, dim: int) -> Rate:
     check_probability(where, alpha, "alpha")
     check_floating_point(where, "weight", weight)
     if weight.dim() < 2:
         bad_value(where, "weight", "of 2 or more dimensions", f"shape {tuple(weight.shape)}")
+    if not -weight.dim() <= dim < weight.dim():
+        bad_value(where, "dim", f"a dimension of the weight {tuple(weight.shape)}", dim)
     return check_probability(where, gamma, "gamma")
 
 

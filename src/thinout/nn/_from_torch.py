@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from thinout._checks import bad_type, bad_value
@@ -15,6 +15,11 @@ def check_source(where: str, module: object, kind: type[nn.Module]) -> None:
     if parametrize.is_parametrized(module):
         remedy = "Call torch.nn.utils.parametrize.remove_parametrizations first."
         bad_value(where, "module", "without parametrizations", f"{type(module).__name__}", remedy)
+
+    computed = sorted(name for name in ("weight", "bias") if isinstance(vars(module).get(name), Tensor))
+    if computed:  # by the older forms: torch.nn.utils.weight_norm, spectral_norm, prune
+        remedy = "End the weight norm, spectral norm or pruning first."
+        bad_value(where, "module", "one whose weights are parameters", f"one that computes its {computed[0]}", remedy)
 
 
 def copy_parameters(source: nn.Module, layer: nn.Module) -> None:

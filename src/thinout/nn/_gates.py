@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from thinout import functional as F
-from thinout._checks import bad_value, check_choice, check_count, check_nonnegative, check_p
+from thinout._checks import bad_value, check_choice, check_count, check_integer, check_not_negative, check_p
 from thinout.functional._hard_concrete import check_stretch
 from thinout.functional._shared import times
 from thinout.nn._rate import Adjustable, Setting, rate
@@ -54,7 +54,7 @@ class HardConcreteGate(Adjustable):
     1712.01312.
     """
 
-    penalty = Setting(lambda where, value, name: check_nonnegative(where, name, value))
+    penalty = Setting(check_not_negative)
 
     def __init__(
         self,
@@ -77,7 +77,8 @@ class HardConcreteGate(Adjustable):
         if p in (0, 1):
             bad_value(where, "p", "a number in (0, 1)", p, "A gate that never moves has no gradient.")
         check_stretch(where, beta, gamma, zeta)
-        self.dim, self.mode = dim, check_choice(where, "mode", mode, ("batch", "example"))
+        self.dim = check_integer(where, "dim", dim)
+        self.mode = check_choice(where, "mode", mode, ("batch", "example"))
         self.penalty = penalty
         self.beta, self.gamma, self.zeta = beta, gamma, zeta
         self.log_alpha = nn.Parameter(torch.empty(num_gates, device=device, dtype=dtype))
@@ -172,7 +173,9 @@ register(
             ),
             ErrorInput(error=ValueError, match="`beta` must be a positive", arguments={"num_gates": 6, "beta": 0.0}),
             ErrorInput(
-                error=ValueError, match="`penalty` must be a number of at", arguments={"num_gates": 6, "penalty": -1}
+                error=ValueError,
+                match="`penalty` must be a finite number of",
+                arguments={"num_gates": 6, "penalty": -1},
             ),
             ErrorInput(error=ValueError, match="`mode` must be one of", arguments={"num_gates": 6, "mode": "row"}),
             ErrorInput(error=ValueError, match="`input` must be of size 6 in dimension -1", input=torch.ones(3, 5)),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from thinout import functional as F
 from thinout import ops
-from thinout._checks import bad_type, check_p
+from thinout._checks import check_integer, check_p
 from thinout.nn._rate import Adjustable, Setting, rate
 from thinout.nn._registry import ErrorInput, LayerSpec, register
 
@@ -26,9 +26,7 @@ class _Targeted(Adjustable):
         where = type(self).__name__
         self.alpha = check_p(where, alpha, "alpha")
         self.gamma = check_p(where, gamma, "gamma")
-        if isinstance(dim, bool) or not isinstance(dim, int):
-            bad_type(where, "dim", "a whole number", repr(dim))
-        self.dim = dim
+        self.dim = check_integer(where, "dim", dim)
 
     def forward(
         self,

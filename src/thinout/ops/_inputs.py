@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,14 +46,14 @@ def check_offset(where: str, offset: int) -> int:
     return offset
 
 
-def check_rate(where: str, p: Tensor) -> Tensor:
-    """Return a rate that is a tensor, or raise; its value is checked here in eager code, by the operator else."""
+def check_rate(where: str, p: Tensor, name: str = "p", check: Callable[[str, Any, str], float] = check_p) -> Tensor:
+    """Return a setting that is a tensor, or raise; `check` looks at its value in eager code, an operator may else."""
     if p.numel() != 1 or p.device.type != "cpu" or not p.is_floating_point() or p.requires_grad:
         got = f"a {p.dtype} tensor of shape {tuple(p.shape)} on {p.device}"
         got += " that requires a gradient" if p.requires_grad else ""
-        bad_value(where, "p", "a number, or a floating-point CPU tensor of one element without gradient", got)
+        bad_value(where, name, "a number, or a floating-point CPU tensor of one element without gradient", got)
     if not torch.compiler.is_compiling() and torch._C._len_torch_dispatch_stack() == 0 and type(p) is Tensor:
-        check_p(where, p.item())
+        check(where, p.item(), name)
     return p
 
 
