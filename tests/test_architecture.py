@@ -19,6 +19,7 @@ LEVELS = {
     "functional": 2,
     "fused": 2,
     "nn": 3,
+    "regularization": 4,
     "schedules": 4,
     "surgery": 4,
     "torch_patch": 4,

@@ -29,6 +29,7 @@ def test_every_public_layer_is_registered():
     assert layers == set(SPECS)
 
 
-def test_every_spec_is_checked_for_a_wrong_p():
+def test_every_spec_is_checked_for_wrong_settings():
     for name, spec in SPECS.items():
-        assert any("`p`" in wrong.match for wrong in spec.errors), name
+        for setting in spec.rates or ("",):
+            assert any(f"`{setting}" in wrong.match for wrong in spec.errors), f"{name}: {setting}"

@@ -10,8 +10,19 @@ from thinout import fused as fused
 from thinout import nn as nn
 from thinout import ops as ops
 from thinout.ops import backends as backends
+from thinout.regularization import regularization as regularization
 from thinout.torch_patch import patch_torch as patch_torch
 from thinout.torch_patch import torch_patched as torch_patched
 
 __version__ = "0.1.0.dev0"
-__all__ = ["__version__", "backends", "functional", "fused", "nn", "ops", "patch_torch", "torch_patched"]
+__all__ = [
+    "__version__",
+    "backends",
+    "functional",
+    "fused",
+    "nn",
+    "ops",
+    "patch_torch",
+    "regularization",
+    "torch_patched",
+]

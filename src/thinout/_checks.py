@@ -75,6 +75,33 @@ def check_p(where: str, p: object, name: str = "p") -> float:
     return value
 
 
+def check_p_below_one(where: str, p: object, name: str = "p") -> float:
+    """Return a probability below 1 as a float, or raise."""
+    value = check_p(where, p, name)
+    if value == 1:
+        bad_value(where, name, "a number in [0, 1)", value, "At 1 the variance of the noise has no value.")
+    return value
+
+
+def check_finite(where: str, value: object, name: str) -> float:
+    """Return a finite number as a float, or raise."""
+    return _check_finite(where, value, name, "a finite number", -math.inf)
+
+
+def check_not_negative(where: str, value: object, name: str) -> float:
+    """Return a finite number of at least 0 as a float, or raise."""
+    return _check_finite(where, value, name, "a finite number of at least 0", 0.0)
+
+
+def _check_finite(where: str, value: object, name: str, allowed: str, least: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        bad_type(where, name, allowed, repr(value))
+    number = float(value)
+    if not math.isfinite(number) or number < least:
+        bad_value(where, name, allowed, number)
+    return number
+
+
 def check_positive(where: str, name: str, value: object, *, finite: bool = True) -> float:
     """Return a positive number as a float, or raise."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from thinout import ops
-from thinout._checks import check_p
+from thinout._checks import bad_value, check_p
 from thinout.ops import NoiseShape, _apply
 from thinout.ops._contract import NARROW, WIDE, Mask, quantise
 from thinout.ops._inputs import check_floating_point, check_generator, check_key, check_rate
@@ -49,6 +50,18 @@ def check_probability(where: str, p: Rate, name: str = "p") -> Rate:
     return check_rate(where, p) if isinstance(p, Tensor) else check_p(where, p, name)
 
 
+def check_setting(where: str, name: str, value: Rate, check: Callable[[str, Any, str], float]) -> Rate:
+    """Return a setting that `check` allows, as a number or as the tensor that compiled code has; or raise."""
+    if not isinstance(value, Tensor):
+        return check(where, value, name)
+    if value.numel() != 1 or value.device.type != "cpu" or not value.is_floating_point() or value.requires_grad:
+        got = f"a {value.dtype} tensor of shape {tuple(value.shape)} on {value.device}"
+        bad_value(where, name, "a number, or a floating-point CPU tensor of one element without gradient", got)
+    if not torch.compiler.is_compiling():
+        check(where, value.item(), name)
+    return value
+
+
 def effective_rate(where: str, p: Rate, *, wide: bool = False) -> Rate:
     """Return the drop probability that a mask at rate `p` really has, in the form of `p`."""
     if not isinstance(p, Tensor):
@@ -70,30 +83,59 @@ def times(x: Tensor, factor: Rate) -> Tensor:
     return (x * as_scalar(factor, x)).to(x.dtype)
 
 
+def select(keep: Tensor, x: Tensor) -> Tensor:
+    """Return `x` where it is kept and 0 elsewhere, an infinity or NaN that is dropped too, in the strides of `x`."""
+    if x.is_contiguous():
+        return torch.where(keep, x, 0.0)
+    # `where` gives the strides of the mask, so it works on a mask that lies in memory as x does.
+    order = sorted(range(x.dim()), key=x.stride, reverse=True)
+    back = [order.index(dim) for dim in range(x.dim())]
+    return torch.where(keep.permute(order).contiguous(), x.permute(order), 0.0).permute(back)
+
+
+def check_maps(where: str, letters: str, input: Tensor, batched: bool) -> None:
+    """Raise unless an input has the rank of a batch of maps, or of one example; the rank is never guessed at."""
+    names = ["N", "C", *letters] if batched else ["C", *letters]
+    if input.dim() != len(names):
+        other = "one unbatched input" if batched else "a batch"
+        allowed = f"a tensor of {len(names)} dimensions ({', '.join(names)})"
+        bad_value(where, "input", allowed, f"shape {tuple(input.shape)}", f"For {other} pass batched={not batched}.")
+
+
 def is_off(p: Rate, training: bool) -> bool:
     """Whether a call drops nothing and draws nothing; a rate that is a tensor cannot be asked in a compiled graph."""
     return not training or (not isinstance(p, Tensor) and p == 0)
 
 
 def _draw(
-    sample: Callable[..., Tensor], shape: Sequence[int], like: Tensor, generator: torch.Generator | None
+    sample: Callable[..., Tensor], shape: Sequence[int] | None, like: Tensor, generator: torch.Generator | None
 ) -> Tensor:
     """Draw noise in float32 at least: uniforms drawn in half precision have wrong rates."""
     check_generator(generator)
     dtype = torch.promote_types(like.dtype, torch.float32)
     device = like.device if generator is None else generator.device
-    # generator=None is passed on purpose, as in `ops.draw_key`: compiled code then draws what eager code draws.
-    return sample(tuple(shape), dtype=dtype, device=device, generator=generator).to(like.device)
+    sizes = tuple(like.shape if shape is None else shape)
+    return sample(sizes, dtype=dtype, device=device, generator=generator).to(like.device)
 
 
 def draw_normal(like: Tensor, shape: Sequence[int] | None = None, generator: torch.Generator | None = None) -> Tensor:
-    """Return standard normal noise of a shape (that of `like` by default), in float32 or float64."""
-    return _draw(torch.randn, like.shape if shape is None else shape, like, generator)
+    """Return standard normal noise of a shape (that of `like` by default), in float32 or float64.
+
+    Inductor puts its own generator in the place of this one, unless ``torch._inductor.config.fallback_random`` is set:
+    its noise is as good, and another one.
+    """
+    return _draw(torch.randn, shape, like, generator)
 
 
 def draw_uniform(like: Tensor, shape: Sequence[int] | None = None, generator: torch.Generator | None = None) -> Tensor:
     """Return noise uniform over [0, 1) of a shape (that of `like` by default), in float32 or float64."""
-    return _draw(torch.rand, like.shape if shape is None else shape, like, generator)
+    return _draw(_rand, shape, like, generator)
+
+
+def _rand(shape: tuple[int, ...], *, dtype: torch.dtype, **options: Any) -> Tensor:
+    """Return what `torch.rand` draws, by the one random operator that inductor leaves as it is."""
+    bits = 53 if dtype == torch.float64 else 24
+    return torch.randint(0, 1 << bits, shape, dtype=dtype, **options).mul_(2.0**-bits)
 
 
 def draw_keys(
