@@ -9,7 +9,7 @@ from torch import Tensor
 
 from thinout import ops
 from thinout._checks import bad_value, check_count, check_positive
-from thinout.functional._shared import Rate, as_scalar, check_maps, check_setting, draw_uniform
+from thinout.functional._shared import Rate, as_scalar, check_maps, check_setting, draw_uniform, times
 from thinout.ops import NoiseShape
 from thinout.ops._inputs import check_floating_point
 
@@ -156,5 +156,4 @@ def concrete_regularization(
     squares = sum(weight.to(torch.promote_types(weight.dtype, torch.float32)).square().sum() for weight in weights)
     logsigmoid = torch.nn.functional.logsigmoid
     entropy = -(logit.sigmoid() * logsigmoid(logit) + (-logit).sigmoid() * logsigmoid(-logit))
-    weight_part = squares * (1 + logit.exp()) * as_scalar(weight_regularizer, logit)
-    return weight_part - num_units * entropy * as_scalar(dropout_regularizer, logit)
+    return times(squares * (1 + logit.exp()), weight_regularizer) - times(num_units * entropy, dropout_regularizer)

@@ -30,7 +30,7 @@ def bounded(log_alpha: Tensor, max_alpha: Rate) -> Tensor:
     """Return log alpha cut off at a bound, in float32 at least."""
     wide = _wide(log_alpha)
     bound = torch.log(max_alpha) if isinstance(max_alpha, Tensor) else math.log(max_alpha)
-    return wide.clamp(max=as_scalar(bound, wide))
+    return wide.clamp(max=as_scalar(bound, wide)).to(wide.dtype)
 
 
 def _passed(log_alpha: Tensor, max_alpha: Rate) -> Tensor:

@@ -4,9 +4,9 @@ from thinout.nn._channel import Dropout1d as Dropout1d
 from thinout.nn._channel import Dropout2d as Dropout2d
 from thinout.nn._channel import Dropout3d as Dropout3d
 from thinout.nn._concrete import ConcreteDropout as ConcreteDropout
-from thinout.nn._concrete import ConcreteDropout1d as ConcreteDropout1d
-from thinout.nn._concrete import ConcreteDropout2d as ConcreteDropout2d
-from thinout.nn._concrete import ConcreteDropout3d as ConcreteDropout3d
+from thinout.nn._concrete_maps import ConcreteDropout1d as ConcreteDropout1d
+from thinout.nn._concrete_maps import ConcreteDropout2d as ConcreteDropout2d
+from thinout.nn._concrete_maps import ConcreteDropout3d as ConcreteDropout3d
 from thinout.nn._elementwise import ClassicDropout as ClassicDropout
 from thinout.nn._elementwise import Dropout as Dropout
 from thinout.nn._registry import REGISTRY as REGISTRY

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from thinout import functional as F
 from thinout._checks import bad_type, bad_value, check_count, check_not_negative, check_p, message
-from thinout.functional._concrete import check_temperature, concrete_dropout_maps
+from thinout.functional._concrete import check_temperature
 from thinout.nn._from_torch import check_source
 from thinout.nn._rate import Adjustable, Setting, rate
 from thinout.nn._registry import ErrorInput, LayerSpec, register
@@ -32,6 +32,7 @@ class _Concrete(Adjustable):
     weight_regularizer = Setting(check_not_negative)
     dropout_regularizer = Setting(check_not_negative)
     regularization_is_total = True
+    _letters: ClassVar[str] = ""  # of the dimensions that share a mask
     _temperature_default: ClassVar[float]
     _twin: ClassVar[type[nn.Module]]
 
@@ -191,168 +192,16 @@ class ConcreteDropout(_Concrete):
         return weight.shape[1]
 
 
-class _ConcreteMaps(_Concrete):
-    """What the layers for maps share."""
-
-    _letters: ClassVar[str]
-    _temperature_default = 2 / 3
-
-    def __init__(
-        self,
-        p: float = 0.1,
-        *,
-        following: nn.Module | Sequence[nn.Module] | None = None,
-        num_units: int | None = None,
-        temperature: float | None = None,
-        weight_regularizer: float = 5e-9,
-        dropout_regularizer: float = 1.0,
-        batched: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(
-            p,
-            following=following,
-            num_units=num_units,
-            temperature=temperature,
-            weight_regularizer=weight_regularizer,
-            dropout_regularizer=dropout_regularizer,
-            device=device,
-            dtype=dtype,
-        )
-        self.batched = batched
-
-    def forward(self, input: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Apply the mask in training mode."""
-        return concrete_dropout_maps(
-            f"concrete_dropout{len(self._letters)}d",
-            self._letters,
-            input,
-            self.p_logit,
-            rate(self, "temperature"),
-            self.training,
-            self.batched,
-            generator,
-        )
-
-    def _count(self, layer: nn.Module) -> int:
-        channels = getattr(layer, "in_channels", None)  # the weight of a grouped convolution does not have them all
-        if not isinstance(channels, int):
-            remedy = "Before another layer pass num_units, the number of channels that are dropped."
-            bad_value(type(self).__name__, "following", "a convolution", type(layer).__name__, remedy)
-        return channels
-
-    def extra_repr(self) -> str:
-        """Return the arguments of the constructor, with the rate as it is now."""
-        return super().extra_repr() + ("" if self.batched else ", batched=False")
-
-
-class ConcreteDropout1d(_ConcreteMaps):
-    """Drop whole channels of sequences by a continuous mask and learn the rate; see `ConcreteDropout`.
-
-    Args:
-        p: rate to begin with, in (0, 1).
-        following: the convolution that sees the dropped channels, or several.
-        num_units: number of channels that are dropped, where it is not the input channels of `following`.
-        temperature: of the mask, positive; 2/3 by default, as in the authors' code for images.
-        weight_regularizer: as in `ConcreteDropout`; so are the following arguments.
-        dropout_regularizer: 1 for the bound on the evidence.
-        batched: whether inputs are (N, C, L); False for (C, L).
-        device: where the parameter is.
-        dtype: its type.
-
-    Shape:
-        (N, C, L), or (C, L) with ``batched=False``; the output is like the input.
-
-    Raises:
-        ValueError: p not inside of (0, 1), an input of another rank.
-
-    Example:
-        >>> conv = nn.Conv1d(3, 6, 5)
-        >>> conv(ConcreteDropout1d(0.1, following=conv)(torch.randn(2, 3, 9))).shape
-        torch.Size([2, 6, 5])
-
-    Source: Gal, Hron, Kendall 2017, arXiv 1705.07832.
-    """
-
-    _letters = "L"
-    _twin = nn.Dropout1d
-
-
-class ConcreteDropout2d(_ConcreteMaps):
-    """Drop whole feature maps of images by a continuous mask and learn the rate; see `ConcreteDropout`.
-
-    Args:
-        p: rate to begin with, in (0, 1).
-        following: the convolution that sees the dropped channels, or several.
-        num_units: number of channels that are dropped, where it is not the input channels of `following`.
-        temperature: of the mask, positive; 2/3 by default, as in the authors' code for images.
-        weight_regularizer: as in `ConcreteDropout`; so are the following arguments.
-        dropout_regularizer: 1 for the bound on the evidence.
-        batched: whether inputs are (N, C, H, W); False for (C, H, W).
-        device: where the parameter is.
-        dtype: its type.
-
-    Shape:
-        (N, C, H, W), or (C, H, W) with ``batched=False``; the output is like the input.
-
-    Raises:
-        ValueError: p not inside of (0, 1), an input of another rank.
-
-    Example:
-        >>> conv = nn.Conv2d(3, 6, 3)
-        >>> conv(ConcreteDropout2d(0.1, following=conv)(torch.randn(2, 3, 9, 9))).shape
-        torch.Size([2, 6, 7, 7])
-
-    Source: Gal, Hron, Kendall 2017, arXiv 1705.07832.
-    """
-
-    _letters = "HW"
-    _twin = nn.Dropout2d
-
-
-class ConcreteDropout3d(_ConcreteMaps):
-    """Drop whole feature maps of volumes by a continuous mask and learn the rate; see `ConcreteDropout`.
-
-    Args:
-        p: rate to begin with, in (0, 1).
-        following: the convolution that sees the dropped channels, or several.
-        num_units: number of channels that are dropped, where it is not the input channels of `following`.
-        temperature: of the mask, positive; 2/3 by default, as in the authors' code for images.
-        weight_regularizer: as in `ConcreteDropout`; so are the following arguments.
-        dropout_regularizer: 1 for the bound on the evidence.
-        batched: whether inputs are (N, C, D, H, W); False for (C, D, H, W).
-        device: where the parameter is.
-        dtype: its type.
-
-    Shape:
-        (N, C, D, H, W), or (C, D, H, W) with ``batched=False``; the output is like the input.
-
-    Raises:
-        ValueError: p not inside of (0, 1), an input of another rank.
-
-    Example:
-        >>> ConcreteDropout3d(0.1)(torch.randn(2, 3, 4, 4, 4)).shape
-        torch.Size([2, 3, 4, 4, 4])
-
-    Source: Gal, Hron, Kendall 2017, arXiv 1705.07832.
-    """
-
-    _letters = "DHW"
-    _twin = nn.Dropout3d
-
-
 def _reference(module: _Concrete, x: Tensor) -> Tensor:
     """Compute the mask from the formula of the paper."""
     dtype = torch.promote_types(x.dtype, torch.float32)
-    shape = x.shape[:2] + (1,) * (x.dim() - 2) if isinstance(module, _ConcreteMaps) else x.shape
+    shape = x.shape[:2] + (1,) * (x.dim() - 2) if module._letters else x.shape
     u = torch.rand(shape, dtype=dtype)
-    p = module.p_logit.detach().to(dtype).sigmoid()
+    p = module.p_logit.detach().to(dtype).sigmoid()[0]
     z = torch.sigmoid((p.log() - torch.log1p(-p) + u.log() - torch.log1p(-u)) / module.temperature)
     return (x * ((1 - z) / (1 - p))).to(x.dtype)
 
 
-_NAMES = ("temperature", "weight_regularizer", "dropout_regularizer")
 _WRONG = (
     ({"p": 0.0}, ValueError, r"`p` must be a number in \(0, 1\), got 0.0. A rate of 0 or 1 has no gradient"),
     ({"p": 1}, ValueError, r"`p` must be a number in \(0, 1\), got 1.0"),
@@ -365,44 +214,42 @@ _WRONG = (
     ({"following": nn.ReLU()}, TypeError, "`following` must be a layer whose `weight` has 2 dimensions or more, got R"),
 )
 
-for _layer, _shape, _follower, _said in (
-    (ConcreteDropout, (5, 4, 3), nn.Conv2d, "`following` must be a linear layer, got Conv2d. Before a convolution use"),
-    (ConcreteDropout1d, (4, 6, 5), nn.Linear, "`following` must be a convolution, got Linear. Before another layer"),
-    (ConcreteDropout2d, (4, 6, 3, 2), nn.Linear, "`following` must be a convolution, got Linear"),
-    (ConcreteDropout3d, (2, 6, 2, 3, 2), nn.Linear, "`following` must be a convolution, got Linear"),
-):
-    _follow = nn.utils.skip_init(_follower, 3, 2, 1) if _follower is nn.Conv2d else nn.utils.skip_init(_follower, 3, 2)
+
+def register_concrete(
+    layer: type[_Concrete], shape: tuple[int, ...], follower: nn.Module, said: str, *errors: ErrorInput
+) -> None:
+    """Register a layer with what cannot follow it and what is said of it."""
     register(
         LayerSpec(
-            layer=_layer,
+            layer=layer,
             arguments={"p": 0.3},
-            shape=_shape,
+            shape=shape,
             reference=_reference,
-            rates=_NAMES,
+            rates=("temperature", "weight_regularizer", "dropout_regularizer"),
             selects=False,
-            any_rank=_layer is ConcreteDropout,
+            any_rank=not layer._letters,
             tolerance=1e-5,
             errors=(
-                *(ErrorInput(error=error, match=said, arguments=wrong) for wrong, error, said in _WRONG),
-                ErrorInput(error=ValueError, match=_said, arguments={"following": _follow}),
+                *(ErrorInput(error=error, match=match, arguments=wrong) for wrong, error, match in _WRONG),
+                ErrorInput(error=ValueError, match=said, arguments={"following": follower}),
                 ErrorInput(
                     error=TypeError,
                     match="`input` must be a floating-point tensor",
-                    input=torch.ones(_shape, dtype=torch.int64),
+                    input=torch.ones(shape, dtype=torch.int64),
                 ),
-                *(
-                    ErrorInput(
-                        error=ValueError,
-                        match=r"`input` must be a tensor of . dimensions \(N, C, .*For one unbatched input pass",
-                        input=torch.ones(_shape[1:]),
-                    )
-                    for _ in range(issubclass(_layer, _ConcreteMaps))
-                ),
+                *errors,
             ),
             exceptions={
-                "zero_rate": "its rate is learned and never 0; a temperature of 0 is refused, since a step has no "
-                "gradient",
+                "zero_rate": "its rate is learned and never 0; a temperature of 0 is refused: a step has no gradient",
                 "full_rate": "its rate is learned and never 1; 1 is no limit of the temperature",
             },
         )
     )
+
+
+register_concrete(
+    ConcreteDropout,
+    (5, 4, 3),
+    nn.utils.skip_init(nn.Conv2d, 3, 2, 1),
+    "`following` must be a linear layer, got Conv2d. Before a convolution use ConcreteDropout2d, or pass num_units",
+)

@@ -59,7 +59,8 @@ class _SparseVariationalConv(_SparseVariational, nn.modules.conv._ConvNd):
 
     def forward(self, input: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Apply the layer: with noise in training mode, pruned in eval mode."""
-        x, padding = input, self.padding
+        x = input
+        padding: int | str | tuple[int, ...] = self.padding
         if self.padding_mode != "zeros":  # zeros are left to the convolution
             x, padding = nn.functional.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode), 0
         return F.sparse_variational_conv(
