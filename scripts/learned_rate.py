@@ -50,11 +50,12 @@ Make = Callable[[nn.Linear], nn.Module]
 def train(
     drop: nn.Module, linear: nn.Linear, loss: Callable[[nn.Module], Tensor], num_examples: int, steps: int
 ) -> nn.Sequential:
-    """Train a dropout layer and a linear layer; the rate takes larger steps than the weights."""
+    """Train a dropout layer and a linear layer; the rate takes larger steps than the weights, and all end at 0."""
     model = nn.Sequential(drop, linear)
     rates = list(drop.parameters())
     groups = [{"params": linear.parameters(), "lr": 3e-3}, {"params": rates, "lr": 3e-2}]
     optimizer = torch.optim.Adam(groups if rates else groups[:1])
+    decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
     for _ in range(steps):
         total = loss(model)
         if rates:
@@ -62,6 +63,7 @@ def train(
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
+        decay.step()
     return model.eval()
 
 

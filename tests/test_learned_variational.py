@@ -192,11 +192,11 @@ def test_a_variance_driven_to_0_or_infinity_stays_finite(make, value):
 
 
 def test_no_input_has_no_noise_and_a_finite_gradient():
-    """The root of the variance has an infinite slope at 0; the usual remedy, sqrt(v + 1e-8), adds noise of its own."""
+    """The root of the variance has an infinite slope at 0; the usual remedy, sqrt(v + 1e-8), is noise of 1e-4."""
     for layer in (tnn.VariationalLinear(4, 3), tnn.SparseVariationalLinear(4, 3)):
         x = torch.zeros(2, 4, requires_grad=True)
         y = layer(x)
-        torch.testing.assert_close(y, layer.bias.expand(2, 3), rtol=0, atol=1e-12)
+        torch.testing.assert_close(y, layer.bias.expand(2, 3), rtol=0, atol=1e-9)
         y.sum().backward()
         assert all(tensor.grad.isfinite().all() for tensor in (x, *layer.parameters()))
 
