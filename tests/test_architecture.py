@@ -23,6 +23,7 @@ LEVELS = {
     "nn": 3,
     "compat": 4,
     "losses": 4,
+    "regularization": 4,
     "schedules": 4,
     "surgery": 4,
     "torch_patch": 4,

@@ -20,6 +20,8 @@ from thinout.functional._block_rates import drop_block_rates as drop_block_rates
 from thinout.functional._channel import dropout1d as dropout1d
 from thinout.functional._channel import dropout2d as dropout2d
 from thinout.functional._channel import dropout3d as dropout3d
+from thinout.functional._concrete import concrete_dropout as concrete_dropout
+from thinout.functional._concrete import concrete_regularization as concrete_regularization
 from thinout.functional._consistency import js_divergence as js_divergence
 from thinout.functional._consistency import r_drop_loss as r_drop_loss
 from thinout.functional._consistency import symmetric_kl as symmetric_kl
@@ -65,6 +67,9 @@ from thinout.functional._sdpa import scaled_dot_product_attention as scaled_dot_
 from thinout.functional._shake import shake_drop as shake_drop
 from thinout.functional._shake import shake_shake as shake_shake
 from thinout.functional._shakeout import shakeout_linear as shakeout_linear
+from thinout.functional._sparse_variational import sparse_log_alpha as sparse_log_alpha
+from thinout.functional._sparse_variational import sparse_variational_conv as sparse_variational_conv
+from thinout.functional._sparse_variational import sparse_variational_linear as sparse_variational_linear
 from thinout.functional._spectral import spectral_dropout as spectral_dropout
 from thinout.functional._swapout import swapout as swapout
 from thinout.functional._targeted import targeted_unit_dropout as targeted_unit_dropout
@@ -73,6 +78,10 @@ from thinout.functional._tokens import embedding_dropout as embedding_dropout
 from thinout.functional._tokens import mean_of_survivors as mean_of_survivors
 from thinout.functional._tokens import token_dropout as token_dropout
 from thinout.functional._tokens import word_dropout as word_dropout
+from thinout.functional._variational import log_uniform_kl as log_uniform_kl
+from thinout.functional._variational import log_uniform_kl_polynomial as log_uniform_kl_polynomial
+from thinout.functional._variational import variational_dropout as variational_dropout
+from thinout.functional._variational import variational_linear as variational_linear
 from thinout.functional._variational_rnn import variational_gru as variational_gru
 from thinout.functional._variational_rnn import variational_lstm as variational_lstm
 from thinout.functional._weight_drop import drop_weights as drop_weights
@@ -80,6 +89,8 @@ from thinout.functional._weight_drop import drop_weights as drop_weights
 __all__ = [
     "alpha_dropout",
     "classic_dropout",
+    "concrete_dropout",
+    "concrete_regularization",
     "cutout",
     "drop_attention",
     "drop_block1d",
@@ -114,6 +125,8 @@ __all__ = [
     "js_divergence",
     "layer_drop",
     "locked_dropout",
+    "log_uniform_kl",
+    "log_uniform_kl_polynomial",
     "max_pool_dropout1d",
     "max_pool_dropout2d",
     "mean_of_survivors",
@@ -133,6 +146,9 @@ __all__ = [
     "shake_drop",
     "shake_shake",
     "shakeout_linear",
+    "sparse_log_alpha",
+    "sparse_variational_conv",
+    "sparse_variational_linear",
     "spectral_dropout",
     "standout",
     "stochastic_depth",
@@ -143,7 +159,9 @@ __all__ = [
     "targeted_weight_dropout",
     "token_dropout",
     "uout",
+    "variational_dropout",
     "variational_gru",
+    "variational_linear",
     "variational_lstm",
     "word_dropout",
     "zoneout",

@@ -11,6 +11,10 @@ from thinout.nn._attention import DropKey as DropKey
 from thinout.nn._channel import Dropout1d as Dropout1d
 from thinout.nn._channel import Dropout2d as Dropout2d
 from thinout.nn._channel import Dropout3d as Dropout3d
+from thinout.nn._concrete import ConcreteDropout as ConcreteDropout
+from thinout.nn._concrete_maps import ConcreteDropout1d as ConcreteDropout1d
+from thinout.nn._concrete_maps import ConcreteDropout2d as ConcreteDropout2d
+from thinout.nn._concrete_maps import ConcreteDropout3d as ConcreteDropout3d
 from thinout.nn._depth import DropPath as DropPath
 from thinout.nn._depth import ScheduledDropPath as ScheduledDropPath
 from thinout.nn._depth import StochasticDepth as StochasticDepth
@@ -54,6 +58,10 @@ from thinout.nn._registry import ErrorInput as ErrorInput
 from thinout.nn._registry import LayerSpec as LayerSpec
 from thinout.nn._sdpa import ScaledDotProductAttention as ScaledDotProductAttention
 from thinout.nn._shakeout import ShakeoutLinear as ShakeoutLinear
+from thinout.nn._sparse_variational import SparseVariationalLinear as SparseVariationalLinear
+from thinout.nn._sparse_variational_conv import SparseVariationalConv1d as SparseVariationalConv1d
+from thinout.nn._sparse_variational_conv import SparseVariationalConv2d as SparseVariationalConv2d
+from thinout.nn._sparse_variational_conv import SparseVariationalConv3d as SparseVariationalConv3d
 from thinout.nn._spectral import SpectralDropout as SpectralDropout
 from thinout.nn._swapout import Swapout as Swapout
 from thinout.nn._targeted import TargetedUnitDropout as TargetedUnitDropout
@@ -61,6 +69,8 @@ from thinout.nn._targeted import TargetedWeightDropout as TargetedWeightDropout
 from thinout.nn._tokens import EmbeddingDropout as EmbeddingDropout
 from thinout.nn._tokens import TokenDropout as TokenDropout
 from thinout.nn._tokens import WordDropout as WordDropout
+from thinout.nn._variational import VariationalDropout as VariationalDropout
+from thinout.nn._variational import VariationalLinear as VariationalLinear
 from thinout.nn._variational_rnn import VariationalGRU as VariationalGRU
 from thinout.nn._variational_rnn import VariationalLSTM as VariationalLSTM
 from thinout.nn._weight_drop import WeightDrop as WeightDrop
@@ -72,6 +82,10 @@ __all__ = [
     "REGISTRY",
     "AlphaDropout",
     "ClassicDropout",
+    "ConcreteDropout",
+    "ConcreteDropout1d",
+    "ConcreteDropout2d",
+    "ConcreteDropout3d",
     "Cutout",
     "DropAttention",
     "DropBlock1d",
@@ -119,6 +133,10 @@ __all__ = [
     "ShakeDrop",
     "ShakeShake",
     "ShakeoutLinear",
+    "SparseVariationalConv1d",
+    "SparseVariationalConv2d",
+    "SparseVariationalConv3d",
+    "SparseVariationalLinear",
     "SpectralDropout",
     "Standout",
     "StochasticDepth",
@@ -128,8 +146,10 @@ __all__ = [
     "TargetedWeightDropout",
     "TokenDropout",
     "Uout",
+    "VariationalDropout",
     "VariationalGRU",
     "VariationalLSTM",
+    "VariationalLinear",
     "WeightDrop",
     "WordDropout",
     "ZoneoutCell",

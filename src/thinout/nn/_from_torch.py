@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -28,3 +30,26 @@ def copy_parameters(source: nn.Module, layer: nn.Module) -> None:
         copy = nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad)
         setattr(layer, name, copy)
     layer.train(source.training)
+
+
+class TorchTwin(nn.Module):
+    """A layer with parameters beside those of the torch class that it stands in for.
+
+    A checkpoint of the torch class has none of them: they then keep the values that they have.
+    """
+
+    _own_parameters: ClassVar[tuple[str, ...]]
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        *rest: Any,
+    ) -> None:
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, *rest)
+        own = [prefix + name for name in self._own_parameters]
+        if prefix + "weight" in state_dict and not any(name in state_dict for name in own):
+            missing_keys[:] = [name for name in missing_keys if name not in own]
