@@ -14,9 +14,7 @@ _SMALL = Recipe(epochs=60, optimizer="sgd", lr=0.05, schedule="cosine", max_norm
 _FULL = Recipe(epochs=25, batch_size=128, optimizer="sgd", lr=0.1, schedule="cosine", max_norm=2.0, patience=None)
 
 
-def maker(
-    name: str, hidden: tuple[int, ...], default: str = "fashion-mnist-small"
-) -> Callable[[str | None], Case]:
+def maker(name: str, hidden: tuple[int, ...], default: str = "fashion-mnist-small") -> Callable[[str | None], Case]:
     """Return the `make_case` of one architecture."""
 
     def make_case(data: str | None = None) -> Case:

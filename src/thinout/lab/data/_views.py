@@ -133,17 +133,21 @@ class Sign:
         degrees: largest rotation, drawn uniformly.
         shift: largest shift in each direction, as a share of the side.
         scale: largest relative change of size.
+        size: side that images are scaled to, or None for the one that they have.
 
-    With all three 0 nothing is drawn. Signs are not mirrored: a mirrored one is often another sign.
+    With the first three 0 nothing is drawn. Signs are not mirrored: a mirrored one is often another sign.
     """
 
     degrees: float = 0.0
     shift: float = 0.0
     scale: float = 0.0
+    size: int | None = None
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return inputs (N, C, H, W)."""
         images = standardised(pixels)
+        if self.size is not None and images.shape[-1] != self.size:
+            images = interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
         return self._moved(images) if self.degrees or self.shift or self.scale else images
 
     def _moved(self, images: Tensor) -> Tensor:
