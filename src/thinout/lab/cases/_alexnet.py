@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from torch import nn
 
@@ -56,7 +57,7 @@ def maker(
             title=title,
             model=partial(model, num_classes=num_classes, in_channels=3),
             data=partial(_of_set, chosen, size) if is_set else partial(_of_folder, source, size),
-            data_name=chosen if is_set else source,
+            data_name=chosen if is_set else f"folder {Path(chosen).resolve().name}",
             recipe=recipe,
             arms=ARMS,
         )

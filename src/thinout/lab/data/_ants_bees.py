@@ -18,8 +18,10 @@ def read(dataset: DataSet, paths: Mapping[str, Path]) -> ImageData:
     """Decode all photos."""
     verify(dataset, paths)
     folder = open_folder(paths["train"].parent, side=_SIDE)
-    arrays = [array for part in (folder.train, folder.test) for array in (_pixels(part), part.labels.numpy())]
-    return ImageData(dataset.name, len(folder.classes), *arrays)
+    train, test = folder.train, folder.test
+    return ImageData(
+        dataset.name, len(folder.classes), _pixels(train), train.labels.numpy(), _pixels(test), test.labels.numpy()
+    )
 
 
 def _pixels(photos: Photos) -> Bytes:

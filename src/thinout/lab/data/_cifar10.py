@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +92,7 @@ def from_jpeg(path: Path, *, name: str, per_class: tuple[int, int] | None = None
             bad_data(path, "members", "under train/CLASS or test/CLASS of CIFAR-10", repr(member))
         parts[part].append((member, CLASSES.index(label), content))
     bits = np.random.PCG64(_SMALL_SEED)
-    arrays: list[Bytes | Labels] = []
+    arrays: list[Any] = []  # images and labels in turn
     for number, part in enumerate(("train", "test")):
         files = sorted(parts[part])
         if not files:

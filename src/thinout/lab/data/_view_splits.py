@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from thinout.lab.data._split import Splits, cut
-from thinout.lab.data._types import Bytes, ImageData
+from thinout.lab.data._types import Bytes, ImageData, Labels
 from thinout.lab.data._views import Sign, Viewed
 
 
@@ -50,7 +50,7 @@ def sign_splits(data: ImageData, *, seed: int, validation: float = 0.2, view: Si
     )
 
 
-def tensors(images: Bytes, labels: Bytes) -> tuple[Tensor, Tensor]:
+def tensors(images: Bytes, labels: Labels) -> tuple[Tensor, Tensor]:
     """Return images as uint8 (N, C, H, W) and labels as int64."""
     pixels = torch.from_numpy(images)
     pixels = pixels.permute(0, 3, 1, 2) if images.ndim == 4 else pixels.unsqueeze(1)

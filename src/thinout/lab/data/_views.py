@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 
 class Images(Protocol):
-    """uint8 images of one shape (C, H, W): a tensor (N, C, H, W), or photos that are decoded when they are asked for."""
+    """uint8 images of one shape (C, H, W): a tensor (N, C, H, W), or photos that are decoded when asked for."""
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -120,7 +120,8 @@ def colour_components(pixels: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(torch.cov(pixels.double().T))
     # Eigenvectors are known up to their sign: one is chosen, or two machines may differ.
     signs = torch.where(vectors.gather(0, vectors.abs().argmax(0, keepdim=True)) < 0, -1.0, 1.0)
-    return (vectors * signs * values).float()
+    components: Tensor = vectors * signs * values
+    return components.float()
 
 
 @dataclass(frozen=True, kw_only=True)

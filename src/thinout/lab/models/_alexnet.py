@@ -93,7 +93,7 @@ class AlexNet(nn.Module):
 
 
 class SmallAlexNet(nn.Module):
-    """AlexNet cut down for images of 64x64: its layers in their order, a first window of 5x5, and a quarter of the width.
+    """AlexNet cut down for images of 64x64: its layers in their order, a first window of 5x5, a quarter of the width.
 
     Dropout sits on the inputs of the two hidden fully connected layers.
 
@@ -173,7 +173,7 @@ def _classifier(form: str, p: float, widths: tuple[int, ...]) -> nn.Sequential:
     for num_inputs, num_outputs in pairwise(widths[:-1]):
         hidden = [nn.Linear(num_inputs, num_outputs), nn.ReLU(inplace=True)]
         layers += [*hidden, Dropout(p)] if form == "two-towers" else [Dropout(p), *hidden]
-    return nn.Sequential(*layers, nn.Linear(*widths[-2:]))
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 
 
 def _initialise(model: nn.Module, form: str) -> None:
