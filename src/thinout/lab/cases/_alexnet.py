@@ -28,7 +28,7 @@ SETS = ("ants-bees", "cifar10", "cifar10-jpeg", "cifar10-jpeg-small", *SIGNS)
 ARMS: tuple[Arm, ...] = (BASELINE, dropout_arm(1 / 3), dropout_arm(0.5))
 Model = Callable[..., nn.Module]
 
-_LARGE = Recipe(epochs=24, batch_size=16, lr=1e-4, schedule="cosine", patience=None)
+_LARGE = Recipe(epochs=14, batch_size=16, lr=5e-5, schedule="cosine", patience=None)
 _SMALL = Recipe(epochs=40, lr=1e-3, schedule="cosine", patience=None)
 
 

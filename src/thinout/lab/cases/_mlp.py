@@ -10,8 +10,8 @@ from thinout.lab.cases._images import image_data
 from thinout.lab.data import describe
 from thinout.lab.models import MLP
 
-_SMALL = Recipe(epochs=60, optimizer="sgd", lr=0.05, schedule="cosine", max_norm=2.0, patience=None)
-_FULL = Recipe(epochs=25, batch_size=128, optimizer="sgd", lr=0.1, schedule="cosine", max_norm=2.0, patience=None)
+_SMALL = Recipe(epochs=60, optimizer="sgd", lr=0.03, schedule="cosine", max_norm=2.0, patience=None)
+_FULL = Recipe(epochs=12, batch_size=128, optimizer="sgd", lr=0.03, schedule="cosine", max_norm=2.0, patience=None)
 
 
 def maker(name: str, hidden: tuple[int, ...], default: str = "fashion-mnist-small") -> Callable[[str | None], Case]:

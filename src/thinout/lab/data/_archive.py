@@ -24,8 +24,8 @@ MAX_MEMBERS = 200_000
 _REPLACE = "Do not trust this archive; get it anew from its publisher."
 _OPENERS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
     b"\x1f\x8b": lambda file: cast(IO[bytes], gzip.GzipFile(fileobj=file)),
-    b"\xfd7": lambda file: lzma.LZMAFile(file),
-    b"BZ": lambda file: bz2.BZ2File(file),
+    b"\xfd7": lzma.LZMAFile,
+    b"BZ": bz2.BZ2File,
 }
 _BROKEN = (
     zipfile.BadZipFile,

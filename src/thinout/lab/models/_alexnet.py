@@ -177,12 +177,12 @@ def _classifier(form: str, p: float, widths: tuple[int, ...]) -> nn.Sequential:
 
 
 def _initialise(model: nn.Module, form: str) -> None:
-    """Draw initial weights: the paper's for the two towers, PyTorch's for torchvision's, else He's, biases 0."""
+    """Draw initial weights: the paper's for the two towers, PyTorch's for torchvision's, else He's with biases 0."""
     if form == "torchvision":
         return
     layers = [module for module in model.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
     for number, layer in enumerate(layers, start=1):
-        if form == "two-towers":
+        if form == "two-towers" or number == len(layers):  # small last weights: all classes start alike
             nn.init.normal_(layer.weight, std=0.01)
         else:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
