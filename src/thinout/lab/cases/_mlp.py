@@ -11,7 +11,7 @@ from thinout.lab.data import describe
 from thinout.lab.models import MLP
 
 _SMALL = Recipe(epochs=60, optimizer="sgd", lr=0.03, schedule="cosine", max_norm=2.0, patience=None)
-_FULL = Recipe(epochs=12, batch_size=128, optimizer="sgd", lr=0.03, schedule="cosine", max_norm=2.0, patience=None)
+_FULL = Recipe(epochs=30, batch_size=128, optimizer="sgd", lr=0.03, schedule="cosine", max_norm=2.0, patience=None)
 
 
 def maker(name: str, hidden: tuple[int, ...], default: str = "fashion-mnist-small") -> Callable[[str | None], Case]:

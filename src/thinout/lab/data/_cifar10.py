@@ -22,6 +22,7 @@ from thinout.lab.data._types import Bytes, DataFile, DataSet, ImageData, Labels,
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32
+_BATCHES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
 _RECORD = 1 + 3 * SIDE**2
 _SMALL_SEED, _SMALL_TRAIN, _SMALL_TEST = 2017, 400, 200  # images per class, as of the other small sets
 
@@ -39,11 +40,8 @@ def from_binary(path: Path, *, name: str) -> ImageData:
     Raises:
         DataError: the archive is damaged or unsafe, or not in that layout.
     """
-    batches = {PurePosixPath(file).name: content for file, content in read_members(path, suffixes=("_batch.bin",))}
-    batches |= {
-        PurePosixPath(file).name: content
-        for file, content in read_members(path, suffixes=tuple(f"data_batch_{i}.bin" for i in range(1, 6)))
-    }
+    members = read_members(path, suffixes=_BATCHES)
+    batches = {PurePosixPath(file).name: content for file, content in members}
     test = batches.pop("test_batch.bin", b"")
     train = b"".join(batches[file] for file in sorted(batches))
     return ImageData(
@@ -87,7 +85,7 @@ def from_jpeg(path: Path, *, name: str, per_class: tuple[int, int] | None = None
     """
     parts: dict[str, list[tuple[str, int, bytes]]] = {"train": [], "test": []}
     for member, content in read_members(path, suffixes=(".jpg",)):
-        part, *_, label, _ = (".", *PurePosixPath(member).parts)[-3:]
+        part, label, _ = ("", "", *PurePosixPath(member).parts)[-3:]
         if part not in parts or label not in CLASSES:
             bad_data(path, "members", "under train/CLASS or test/CLASS of CIFAR-10", repr(member))
         parts[part].append((member, CLASSES.index(label), content))
