@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from _photos import encoded, noise, write_photos
+from _photos import noise, write_photos
 from PIL import Image
 
 from thinout.cli import run
