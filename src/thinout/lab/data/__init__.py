@@ -1,26 +1,39 @@
 """Real data behind one registry: find, fetch, verify, read and split them."""
 
 from thinout.lab.data._fetch import fetch
+from thinout.lab.data._folder import SKIP_BAD, PhotoFolder, class_names, open_folder
 from thinout.lab.data._idx import read_idx, read_idx_pair
+from thinout.lab.data._photos import photo_splits, square_side
 from thinout.lab.data._places import FileCheck, require
 from thinout.lab.data._registry import check, describe, load, names
 from thinout.lab.data._split import Splits, split
 from thinout.lab.data._types import DataError, DataFile, DataSet, ImageData
+from thinout.lab.data._view_splits import sign_splits
+from thinout.lab.data._views import Sign, Viewed
 
 __all__ = [
+    "SKIP_BAD",
     "DataError",
     "DataFile",
     "DataSet",
     "FileCheck",
     "ImageData",
+    "PhotoFolder",
+    "Sign",
     "Splits",
+    "Viewed",
     "check",
+    "class_names",
     "describe",
     "fetch",
     "load",
     "names",
+    "open_folder",
+    "photo_splits",
     "read_idx",
     "read_idx_pair",
     "require",
+    "sign_splits",
     "split",
+    "square_side",
 ]

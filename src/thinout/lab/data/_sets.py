@@ -12,6 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from thinout.lab.data._ants_bees import ANTS_BEES
+from thinout.lab.data._cifar10 import CIFAR10, CIFAR10_JPEG, CIFAR10_JPEG_SMALL
+from thinout.lab.data._gtsrb import GTSRB, GTSRB_SMALL
 from thinout.lab.data._idx import read_idx
 from thinout.lab.data._places import BUNDLED_SET, file_sha256
 from thinout.lab.data._sampling import stratified_subset
@@ -188,4 +191,18 @@ _FASHION_SMALL = replace(
     read=_read_bundled,
 )
 
-DATA_SETS = {data.name: data for data in (_FASHION_SMALL, _FASHION, _MNIST, _MNIST_SMALL)}
+DATA_SETS = {
+    data.name: data
+    for data in (
+        _FASHION_SMALL,
+        _FASHION,
+        _MNIST,
+        _MNIST_SMALL,
+        ANTS_BEES,
+        CIFAR10,
+        CIFAR10_JPEG,
+        CIFAR10_JPEG_SMALL,
+        GTSRB,
+        GTSRB_SMALL,
+    )
+}

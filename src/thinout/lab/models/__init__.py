@@ -1,6 +1,9 @@
 """The networks of the built-in cases."""
 
+from thinout.lab.models._alexnet import AlexNet as AlexNet
+from thinout.lab.models._alexnet import SmallAlexNet as SmallAlexNet
 from thinout.lab.models._lenet5 import LeNet5 as LeNet5
 from thinout.lab.models._lenet5 import lenet5_1998 as lenet5_1998
+from thinout.lab.models._mlp import MLP as MLP
 
-__all__ = ["LeNet5", "lenet5_1998"]
+__all__ = ["MLP", "AlexNet", "LeNet5", "SmallAlexNet", "lenet5_1998"]
