@@ -11,11 +11,15 @@ from typing import Any
 
 from thinout._checks import ThinoutError, UsageError, bad_usage
 from thinout.lab.case import Case
-from thinout.lab.cases import _lenet5, _lenet5_1998
+from thinout.lab.cases import _charlm, _digits_speech, _lenet5, _lenet5_1998, _sms
 
 _BUILT_IN: dict[str, Callable[[str | None], Case]] = {
+    "charlm": _charlm.make_case,
+    "charlm-transformer": _charlm.make_transformer,
+    "digits-speech": _digits_speech.make_case,
     "lenet5": _lenet5.make_case,
     "lenet5-1998": _lenet5_1998.make_case,
+    "sms": _sms.make_case,
 }
 """A built-in case is one file with `make_case(data)`, and one line here."""
 

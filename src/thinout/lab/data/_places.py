@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from thinout.lab.data._types import DataFile, DataSet, bad_data, unreadable
+from thinout.lab.data._types import DataError, DataFile, DataSet, bad_data, unreadable
 
 BUNDLED = Path(__file__).parent / "bundled"
 BUNDLED_SET = "fashion-mnist-small"
@@ -49,10 +49,13 @@ def search_folders(dataset: DataSet) -> list[Path]:
 
 
 def find(dataset: DataSet, file: DataFile) -> Path | None:
-    """Return the first path where the file lies, compressed or (without `.gz`) raw, or None."""
+    """Return the first path where the file lies, compressed, (without `.gz`) raw or under another name, or None."""
     for folder in search_folders(dataset):
         for name in dict.fromkeys((file.name, file.name.removesuffix(".gz"))):
             if os.path.isfile(folder / name):  # Path.is_file raises where a folder on the way is forbidden
+                return folder / name
+        for name in file.other_names:
+            if os.path.exists(folder / name):  # a file or a folder
                 return folder / name
     return None
 
@@ -88,14 +91,18 @@ def _check_file(dataset: DataSet, file: DataFile) -> FileCheck:
     path = find(dataset, file)
     if path is None:
         return FileCheck(file, None, None, "missing")
-    allowed = (file.sha256,) if path.name == file.name else (file.raw_sha256,)
-    return FileCheck(file, path, path.stat().st_size, "ok" if file_sha256(path) in allowed else "differs")
+    is_raw = path.name != file.name
+    try:
+        got = file.content_sha256(path) if is_raw and file.content_sha256 else file_sha256(path)
+    except DataError:  # an archive that cannot be read
+        got = None
+    is_ok = got == (file.raw_sha256 if is_raw else file.sha256)
+    return FileCheck(file, path, path.stat().st_size, "ok" if is_ok else "differs")
 
 
 def _remedy(dataset: DataSet) -> str:
     if dataset.folder is None:
         return "It is part of the package: install thinout again."
-    return (
-        f"Get it with `thinout data fetch {dataset.name}`, or set THINOUT_DATA to the folder that holds "
-        f"{dataset.folder}/; {BUNDLED_SET} needs no download."
-    )
+    can_fetch = all(file.url for file in dataset.files)
+    way = f"Get it with `thinout data fetch {dataset.name}`" if can_fetch else f"Get it from {dataset.source}"
+    return f"{way}, or set THINOUT_DATA to the folder that holds {dataset.folder}/; {BUNDLED_SET} needs no download."

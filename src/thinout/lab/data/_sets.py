@@ -12,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from thinout.lab.data._fsdd import FSDD
 from thinout.lab.data._idx import read_idx
 from thinout.lab.data._places import BUNDLED_SET, file_sha256
 from thinout.lab.data._sampling import stratified_subset
+from thinout.lab.data._shakespeare import TINY_SHAKESPEARE, TINY_SHAKESPEARE_SMALL
+from thinout.lab.data._sms import SMS_SPAM
 from thinout.lab.data._types import Bytes, DataFile, DataSet, ImageData, bad_data, check_labelled
 
 SMALL_SEED = 2017
@@ -188,4 +191,6 @@ _FASHION_SMALL = replace(
     read=_read_bundled,
 )
 
-DATA_SETS = {data.name: data for data in (_FASHION_SMALL, _FASHION, _MNIST, _MNIST_SMALL)}
+_IMAGES = (_FASHION_SMALL, _FASHION, _MNIST, _MNIST_SMALL)
+_SEQUENCES = (FSDD, SMS_SPAM, TINY_SHAKESPEARE, TINY_SHAKESPEARE_SMALL)
+DATA_SETS = {data.name: data for data in (*_IMAGES, *_SEQUENCES)}

@@ -1,6 +1,11 @@
 """The networks of the built-in cases."""
 
+from thinout.lab.models._characters import CausalAttention as CausalAttention
+from thinout.lab.models._characters import CharLSTM as CharLSTM
+from thinout.lab.models._characters import CharTransformer as CharTransformer
 from thinout.lab.models._lenet5 import LeNet5 as LeNet5
 from thinout.lab.models._lenet5 import lenet5_1998 as lenet5_1998
+from thinout.lab.models._ngrams import NgramNet as NgramNet
+from thinout.lab.models._spectrogram import SpectrogramNet as SpectrogramNet
 
-__all__ = ["LeNet5", "lenet5_1998"]
+__all__ = ["CausalAttention", "CharLSTM", "CharTransformer", "LeNet5", "NgramNet", "SpectrogramNet", "lenet5_1998"]
