@@ -115,8 +115,9 @@ def _read_zip(members: _Members, file: IO[bytes], suffixes: tuple[str, ...]) -> 
         for entry in entries:
             if entry.is_dir() or not entry.filename.endswith(suffixes):
                 continue
-            with archive.open(entry) as stream:  # gives at most as many bytes as are announced, and checks their CRC
-                yield entry.filename, members.content(entry.filename, stream.read(), entry.file_size)
+            with archive.open(entry) as stream:
+                # With a number, or zipfile decompresses what there is before it cuts; it checks the CRC at the end.
+                yield entry.filename, members.content(entry.filename, stream.read(entry.file_size + 1), entry.file_size)
 
 
 def _zip_kind(entry: zipfile.ZipInfo) -> str | None:
