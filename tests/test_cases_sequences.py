@@ -192,10 +192,27 @@ def test_a_case_has_a_summary_and_a_plan(tiny: str, capsys: pytest.CaptureFixtur
     assert run(["study", tiny, "--seeds", "5", "--dry-run"]) == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("tiny", ["charlm", "sms"], indirect=True)
-def test_a_study_of_a_case_ends_in_a_report(tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["study", tiny, "--p", "0.5", "--seeds", "2", "--jobs", "1", "--set", "epochs=1", "--folder", "out"]
-    assert run(command) == 0, capsys.readouterr().err
+OWN_TEXT = """
+from dataclasses import replace
+from pathlib import Path
+from thinout.lab.cases import resolve
+from thinout.lab.data import character_splits, read_characters
+from thinout.lab.models import CharLSTM
+
+def make_case():
+    text = read_characters(Path("text/tinyshakespeare.txt"))
+    model = lambda p: CharLSTM(p, hidden=8)
+    return replace(resolve("charlm"), model=model, data=lambda seed: character_splits(text, length=16))
+"""
+
+
+@pytest.mark.parametrize("tiny", ["charlm"], indirect=True)
+def test_a_study_of_a_text_of_ones_own_ends_in_a_report(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / f"own_{tiny}.py").write_text(OWN_TEXT)
+    command = ["study", f"own_{tiny}:make_case", "--p", "0.5", "--seeds", "2", "--jobs", "1", "--set", "epochs=1"]
+    assert run([*command, "--folder", "out"]) == 0, capsys.readouterr().err
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
 
 

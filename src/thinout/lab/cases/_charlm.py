@@ -15,7 +15,7 @@ LENGTH = 128
 
 _NAMES = ("tinyshakespeare-small", "tinyshakespeare")
 _LSTM = Recipe(epochs=15, batch_size=32, lr=4e-3, schedule="cosine", clip_norm=1.0, patience=None)
-_TRANSFORMER = Recipe(epochs=15, batch_size=32, lr=2e-3, schedule="cosine", clip_norm=1.0, patience=None)
+_TRANSFORMER = Recipe(epochs=15, batch_size=16, lr=2e-3, schedule="cosine", clip_norm=1.0, patience=None)
 
 
 def _case(name: str, title: str, model: Callable[[float], nn.Module], recipe: Recipe, data: str | None) -> Case:
@@ -38,5 +38,5 @@ def make_case(data: str | None = None) -> Case:
 
 def make_transformer(data: str | None = None) -> Case:
     """Return the transformer on Tiny Shakespeare."""
-    title = "Transformer that predicts characters (3 blocks, 96 features, 4 heads)"
+    title = "Transformer that predicts characters (2 blocks, 96 features, 4 heads)"
     return _case("charlm-transformer", title, CharTransformer, _TRANSFORMER, data)

@@ -148,7 +148,7 @@ class CharTransformer(nn.Module):
         num_characters: int = 65,
         width: int = 96,
         num_heads: int = 4,
-        num_layers: int = 3,
+        num_layers: int = 2,
         max_length: int = 128,
     ) -> None:
         super().__init__()
