@@ -22,7 +22,8 @@ void run_long(const Call& call, Layout walk, const Dim& run, int num_threads) {
     Cursor c(walk, begin);
     for (int64_t i = begin; i < end; ++i, c.advance()) {
       const int64_t n = piece_size(run, kRun, c.at[walk.ndim - 1]);
-      call.isa.flat[call.type](call.stream, input.at(call.in(c.x), n), call.out(c.y), n, call.index(c), call.bypass_cache);
+      const void* x = input.at(call.in(c.x), n);
+      call.isa.flat[call.type](call.stream, x, call.out(c.y), n, call.index(c), call.bypass_cache);
     }
   });
 }

@@ -36,8 +36,8 @@ inline TileShape tile_shape(int64_t rows, const Dim& run, bool aligned, int64_t 
   const int64_t columns = at_most(run.size, aligned ? kMaxColumns : 256);
   if (columns <= kNarrow) return {whole_words(elements / kNarrow), columns, false};
   // A column's decisions in one cache line: with more, the lines of 64 columns fall together in the L1 cache.
-  const int64_t rows_at_a_time = at_most(at_most(elements, kTileElements / (aligned ? 4 : 2)) / round_up64(columns), 512);
-  return {whole_words(rows_at_a_time), columns, false};
+  const int64_t fitting = at_most(elements, kTileElements / (aligned ? 4 : 2)) / round_up64(columns);
+  return {whole_words(at_most(fitting, 512)), columns, false};
 }
 
 // Tiles, one after the other: while one is written, the decisions of the next are drawn.

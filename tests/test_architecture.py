@@ -21,6 +21,8 @@ LEVELS = {
     "fused": 2,
     "companions": 3,
     "nn": 3,
+    "compat": 4,
+    "losses": 4,
     "schedules": 4,
     "surgery": 4,
     "torch_patch": 4,

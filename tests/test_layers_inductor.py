@@ -9,7 +9,7 @@ LAYERS = (
     "Dropout",
     "Dropout2d",
     "AlphaDropout",
-    "GaussianDropout",
+    "Uout",
     "DropBlock2d",
     "StochasticDepth",
     "DropConnectLinear",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 
@@ -112,6 +112,16 @@ def check_positive(where: str, name: str, value: object, *, finite: bool = True)
     return number
 
 
+def check_nonnegative(where: str, name: str, value: object) -> float:
+    """Return a finite number of at least 0 as a float, or raise."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        bad_type(where, name, "a number of at least 0", repr(value))
+    number = float(value)
+    if not 0 <= number < math.inf:
+        bad_value(where, name, "a number of at least 0", number)
+    return number
+
+
 def check_count(where: str, name: str, value: object, *, at_least: int = 1) -> int:
     """Return a whole number of at least `at_least`, or raise."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
@@ -119,6 +129,19 @@ def check_count(where: str, name: str, value: object, *, at_least: int = 1) -> i
     if value < at_least:
         bad_value(where, name, f"a whole number of at least {at_least}", value)
     return int(value)
+
+
+def check_interval(where: str, name: str, value: object) -> tuple[float, float]:
+    """Return a pair of finite numbers of which the first is not the larger, or raise."""
+    allowed = "a pair of finite numbers (low, high), low <= high"
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        bad_type(where, name, allowed, repr(value))
+    if any(isinstance(end, bool) or not isinstance(end, numbers.Real) for end in value):
+        bad_type(where, name, allowed, repr(value))
+    low, high = float(value[0]), float(value[1])
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        bad_value(where, name, allowed, (low, high))
+    return low, high
 
 
 def check_choice(where: str, name: str, value: object, choices: Collection[str]) -> str:

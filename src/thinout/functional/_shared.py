@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thinout import ops
-from thinout._checks import bad_value, check_p
+from thinout._checks import bad_type, bad_value, check_count, check_p
 from thinout.ops import NoiseShape, _apply
 from thinout.ops._contract import NARROW, WIDE, Mask, quantise
 from thinout.ops._inputs import check_floating_point, check_generator, check_key, check_rate
@@ -83,6 +83,23 @@ def times(x: Tensor, factor: Rate) -> Tensor:
     return (x * as_scalar(factor, x)).to(x.dtype)
 
 
+def check_maps(where: str, letters: str, input: Tensor, batched: bool) -> None:
+    """Raise unless an input has the rank of a batch of maps, or of one example; the rank is never guessed at."""
+    names = ["N", "C", *letters] if batched else ["C", *letters]
+    if input.dim() != len(names):
+        other = "one unbatched input" if batched else "a batch"
+        allowed = f"a tensor of {len(names)} dimensions ({', '.join(names)})"
+        bad_value(where, "input", allowed, f"shape {tuple(input.shape)}", f"For {other} pass batched={not batched}.")
+
+
+def per_axis(where: str, name: str, value: int | Sequence[int], num_axes: int, *, at_least: int = 1) -> tuple[int, ...]:
+    """Return one whole number for each axis out of one for all or a sequence, or raise."""
+    values = (value,) * num_axes if not isinstance(value, Sequence) or isinstance(value, str) else tuple(value)
+    if len(values) != num_axes:
+        bad_value(where, name, f"one whole number or {num_axes} of them", repr(value))
+    return tuple(check_count(where, name, entry, at_least=at_least) for entry in values)
+
+
 def select(keep: Tensor, x: Tensor) -> Tensor:
     """Return `x` where it is kept and 0 elsewhere, an infinity or NaN that is dropped too, in the strides of `x`."""
     if x.is_contiguous():
@@ -145,3 +162,26 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 def _wrapped(number: int) -> int:
     return (number + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+def check_integers(where: str, name: str, tensor: Tensor) -> None:
+    """Raise unless an argument is a tensor of integers."""
+    kinds = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+    if not isinstance(tensor, Tensor) or tensor.dtype not in kinds:
+        got = f"a {tensor.dtype} tensor" if isinstance(tensor, Tensor) else repr(type(tensor).__name__)
+        bad_type(where, name, "a tensor of integers", got)
+
+
+def check_mask(where: str, name: str, mask: Tensor, shape: Sequence[int]) -> None:
+    """Raise unless an argument is a bool tensor of a shape; True stands for what counts."""
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        got = f"a {mask.dtype} tensor" if isinstance(mask, Tensor) else repr(type(mask).__name__)
+        bad_type(where, name, "a bool tensor, True where there is something", got)
+    if mask.shape != tuple(shape):
+        bad_value(where, name, f"of shape {tuple(shape)}", tuple(mask.shape))
+
+
+def may_happen(case: Tensor) -> bool:
+    """Whether a rare case, a bool tensor, must be treated: asked where that is free, else taken for granted."""
+    free = case.device.type == "cpu" and not torch._C._are_functorch_transforms_active()
+    return not free or _apply.needs_operator(case) or bool(case.any())

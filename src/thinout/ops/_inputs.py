@@ -16,8 +16,9 @@ INT64 = torch.iinfo(torch.int64)
 def check_floating_point(where: str, name: str, tensor: Tensor) -> None:
     """Raise unless an argument is a floating-point tensor."""
     if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-        got = f"a {tensor.dtype} tensor" if isinstance(tensor, Tensor) else repr(type(tensor).__name__)
-        bad_type(where, name, "a floating-point tensor", got, f"Convert it with {name}.float().")
+        if not isinstance(tensor, Tensor):  # a PackedSequence has a method float() too, which would not help
+            bad_type(where, name, "a floating-point tensor", repr(type(tensor).__name__))
+        bad_type(where, name, "a floating-point tensor", f"a {tensor.dtype} tensor", f"Convert it with {name}.float().")
 
 
 def check_key(where: str, key: Tensor | int, device: torch.device) -> Tensor:
