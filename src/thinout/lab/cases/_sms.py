@@ -17,5 +17,5 @@ def make_case(data: str | None = None) -> Case:
         model=NgramNet,
         data=lambda seed: message_splits(load(name), seed=seed),
         data_name=name,
-        recipe=Recipe(epochs=30, batch_size=32, lr=2e-3, patience=6),
+        recipe=Recipe(epochs=30, batch_size=32, lr=1e-3, patience=6),
     )

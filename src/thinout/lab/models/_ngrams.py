@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from thinout._checks import check_p
 from thinout.nn import Dropout
 
+_SCALE = 0.02  # deviation of the initial embeddings
 
 class NgramNet(nn.Module):
     """The mean embedding of a text's n-grams, one hidden layer, dropout on the input of both linear layers.
@@ -25,7 +27,6 @@ class NgramNet(nn.Module):
         ValueError: p outside of [0, 1].
 
     Example:
-        >>> import torch
         >>> NgramNet(0.5)(torch.tensor([[5, 9, 0], [7, 0, 0]])).shape
         torch.Size([2, 2])
 
@@ -39,6 +40,8 @@ class NgramNet(nn.Module):
         super().__init__()
         check_p("NgramNet", p)
         self.embedding = nn.EmbeddingBag(num_buckets, width, mode="mean", padding_idx=0)
+        with torch.no_grad():  # as small as torch's are large: an n-gram never seen in training should say nothing
+            self.embedding.weight.mul_(_SCALE)
         self.classifier = nn.Sequential(
             Dropout(p), nn.Linear(width, hidden), nn.ReLU(), Dropout(p), nn.Linear(hidden, num_classes)
         )
