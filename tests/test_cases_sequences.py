@@ -26,6 +26,7 @@ from thinout.nn import Dropout, Dropout2d
 
 NETWORKS: dict[str, tuple[Callable[[float], nn.Module], Tensor]] = {
     "lstm": (CharLSTM, torch.arange(24).view(2, 12)),
+    "lstm of dropped weights": (lambda p: CharLSTM(0.0, weight_p=p), torch.arange(24).view(2, 12)),
     "transformer": (CharTransformer, torch.arange(24).view(2, 12)),
     "ngrams": (NgramNet, torch.arange(1, 25).view(2, 12)),
     "spectrogram": (SpectrogramNet, torch.randn(2, 1, 40, 63, generator=torch.Generator().manual_seed(0))),
@@ -55,7 +56,7 @@ def test_dropout_acts_in_training_alone_and_every_weight_learns(name: str) -> No
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_rate_that_is_no_probability_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="`p` must be a number in"):
+    with pytest.raises(ValueError, match="p` must be a number in"):
         NETWORKS[name][0](1.5)
 
 
@@ -116,9 +117,10 @@ def test_channels_are_dropped_with_half_the_rate() -> None:
 def test_a_summary_counts_what_a_recurrent_layer_does_at_every_step() -> None:
     table = summarize(CharLSTM(0.3), (128,), dtype=torch.int64)
     layers = {layer.name: layer for layer in table.layers}
-    assert layers["layers.0"].output_shape == (128, 128)
-    assert layers["layers.0"].multiply_adds == 128 * 4 * 128 * (32 + 128)
-    assert layers["layers.1"].multiply_adds == 128 * 4 * 128 * (128 + 128)
+    assert layers["layers.0.module"].output_shape == (128, 128) == layers["layers.0"].output_shape
+    assert layers["layers.0.module"].multiply_adds == 128 * 4 * 128 * (32 + 128)
+    assert layers["layers.1.module"].multiply_adds == 128 * 4 * 128 * (128 + 128)
+    assert sum(layer.parameters for layer in table.layers) == table.parameters
     assert layers["output"].multiply_adds == 128 * 128 * 65
     assert (layers["dropouts.1"].p, layers["embedding"].multiply_adds) == (0.3, 0)
     # The time dimension is the first one, too, where a layer is told so.
@@ -156,6 +158,7 @@ def write_recordings(folder: Path) -> tuple[str, DataFile]:
 WRITERS = {
     "charlm": write_characters,
     "charlm-transformer": write_characters,
+    "charlm-weights": write_characters,
     "sms": write_messages,
     "digits-speech": write_recordings,
 }

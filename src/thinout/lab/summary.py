@@ -87,8 +87,12 @@ def summarize(model: nn.Module, input_shape: tuple[int, ...], *, dtype: torch.dt
         [('classifier.0', 0.5), ('classifier.3', 0.5)]
     """
     layers: list[LayerSummary] = []
-    leaves = [(name, module) for name, module in model.named_modules() if not list(module.children())]
-    handles = [module.register_forward_hook(_recorder(name, layers)) for name, module in leaves]
+    shown = [
+        (name, module)
+        for name, module in model.named_modules()
+        if not list(module.children()) or _drop_probability(module) is not None  # the latter: it drops around a layer
+    ]
+    handles = [module.register_forward_hook(_recorder(name, layers)) for name, module in shown]
     first = next(model.parameters(), torch.zeros(()))
     try:
         with evaluating(model):
@@ -108,13 +112,13 @@ def summarize(model: nn.Module, input_shape: tuple[int, ...], *, dtype: torch.dt
 
 def _recorder(name: str, layers: list[LayerSummary]) -> Callable[[nn.Module, tuple[Tensor, ...], Any], None]:
     def record(module: nn.Module, inputs: tuple[Tensor, ...], result: Any) -> None:
-        output = result[0] if isinstance(module, _RECURRENT) else result  # behind it come the states
+        output = result[0] if isinstance(result, tuple) else result  # of a recurrent layer: behind it come the states
         layers.append(
             LayerSummary(
                 name=name,
                 layer=type(module).__name__,
                 output_shape=tuple(output.shape[1:]),
-                parameters=sum(weight.numel() for weight in module.parameters()),
+                parameters=sum(weight.numel() for weight in module.parameters(recurse=False)),
                 multiply_adds=_multiply_adds(module, output),
                 p=_drop_probability(module),
                 formula=_formula(module, inputs[0].shape[-1], output.shape[-1]),

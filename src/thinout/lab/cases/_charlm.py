@@ -1,4 +1,4 @@
-"""The next character of Shakespeare's plays, by an LSTM with locked dropout or by a small causal transformer."""
+"""The next character of Shakespeare's plays, by an LSTM (locked and weight dropout) or a small causal transformer."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ def _case(name: str, title: str, model: Callable[[float], nn.Module], recipe: Re
 def make_case(data: str | None = None) -> Case:
     """Return the LSTM on Tiny Shakespeare."""
     return _case("charlm", "LSTM that predicts characters (2 layers of 128 units)", CharLSTM, _LSTM, data)
+
+
+def make_weights(data: str | None = None) -> Case:
+    """Return the LSTM with its weights from state to state dropped as well, both at the same rate."""
+    title = "LSTM that predicts characters (2 layers of 128 units), weight dropout as well"
+    return _case("charlm-weights", title, lambda p: CharLSTM(p, weight_p=p), _LSTM, data)
 
 
 def make_transformer(data: str | None = None) -> Case:

@@ -16,6 +16,7 @@ from thinout.lab.cases import _charlm, _digits_speech, _lenet5, _lenet5_1998, _s
 _BUILT_IN: dict[str, Callable[[str | None], Case]] = {
     "charlm": _charlm.make_case,
     "charlm-transformer": _charlm.make_transformer,
+    "charlm-weights": _charlm.make_weights,
     "digits-speech": _digits_speech.make_case,
     "lenet5": _lenet5.make_case,
     "lenet5-1998": _lenet5_1998.make_case,

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from thinout._checks import bad_value, check_count, check_p
-from thinout.nn import Dropout
+from thinout.nn import Dropout, LockedDropout, WeightDrop
 
 
 class CharLSTM(nn.Module):
     """Character embedding, LSTM layers, a linear layer; locked dropout on the output of every LSTM layer.
 
-    Locked: one mask a sequence, the same at each of its steps (noise shape ``(None, 1, None)``). Every sequence starts
-    from the zero state.
+    Locked: one mask a sequence, the same at each of its steps. Every sequence starts from the zero state.
 
     Args:
         p: drop probability of a unit of an LSTM layer's output.
+        weight_p: drop probability of a weight from state to state, one mask a layer and step of the optimiser.
         num_characters: size of the alphabet.
         embedding: features of a character.
         hidden: units of each LSTM layer.
@@ -28,7 +28,7 @@ class CharLSTM(nn.Module):
         input: int64 (N, T); output: logits (N, T, num_characters).
 
     Raises:
-        ValueError: p outside of [0, 1].
+        ValueError: p or weight_p outside of [0, 1].
 
     Example:
         >>> CharLSTM(0.5)(torch.zeros(2, 7, dtype=torch.int64)).shape
@@ -42,6 +42,7 @@ class CharLSTM(nn.Module):
         self,
         p: float = 0.5,
         *,
+        weight_p: float = 0.0,
         num_characters: int = 65,
         embedding: int = 32,
         hidden: int = 128,
@@ -49,11 +50,13 @@ class CharLSTM(nn.Module):
     ) -> None:
         super().__init__()
         check_p("CharLSTM", p)
+        check_p("CharLSTM", weight_p, "weight_p")
         check_count("CharLSTM", "num_layers", num_layers)
         self.embedding = nn.Embedding(num_characters, embedding)
         widths = [embedding] + [hidden] * (num_layers - 1)
-        self.layers = nn.ModuleList(nn.LSTM(width, hidden, batch_first=True) for width in widths)
-        self.dropouts = nn.ModuleList(Dropout(p, noise_shape=(None, 1, None)) for _ in widths)
+        layers = [nn.LSTM(width, hidden, batch_first=True) for width in widths]
+        self.layers = nn.ModuleList(WeightDrop(layer, "weight_hh_l0", weight_p) for layer in layers)
+        self.dropouts = nn.ModuleList(LockedDropout(p, batch_first=True) for _ in layers)
         self.output = nn.Linear(hidden, num_characters)
 
     def forward(self, characters: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from thinout.nn import Dropout
 
 _SCALE = 0.02  # deviation of the initial embeddings
 
+
 class NgramNet(nn.Module):
     """The mean embedding of a text's n-grams, one hidden layer, dropout on the input of both linear layers.
 
