@@ -72,7 +72,7 @@ def test_loading_the_bundled_set_imports_nothing_heavy() -> None:
 def test_every_set_says_what_it_is(name: str) -> None:
     dataset = data.describe(name)
     assert dataset.name == name
-    assert len(dataset.classes) == dataset.num_classes == 10
+    assert len(set(dataset.classes)) == dataset.num_classes >= 2
     assert dataset.licence
     assert dataset.source.startswith("http")
     assert all(len(file.sha256) == 64 and file.size > 0 for file in dataset.files)
@@ -80,7 +80,7 @@ def test_every_set_says_what_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("function", [data.describe, data.load, data.check, data.fetch])
 def test_unknown_name_gives_the_known_and_the_nearest(function) -> None:
-    with pytest.raises(UsageError, match=r"fashion-mnist, fashion-mnist-small, mnist, .*'mnits'. Did you mean mnist\?"):
+    with pytest.raises(UsageError, match=r"fashion-mnist, fashion-mnist-small, .*mnist, .*'mnits'. Did you mean mnist\?"):
         function("mnits")
     with pytest.raises(UsageError, match="thinout data list"):
         function("zzz")

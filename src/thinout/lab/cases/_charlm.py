@@ -15,7 +15,7 @@ LENGTH = 128
 
 _NAMES = ("tinyshakespeare-small", "tinyshakespeare")
 _LSTM = Recipe(epochs=15, batch_size=32, lr=4e-3, schedule="cosine", clip_norm=1.0, patience=None)
-_TRANSFORMER = Recipe(epochs=15, batch_size=16, lr=2e-3, schedule="cosine", clip_norm=1.0, patience=None)
+_TRANSFORMER = Recipe(epochs=10, batch_size=16, lr=2e-3, schedule="cosine", clip_norm=1.0, patience=None)
 
 
 def _case(name: str, title: str, model: Callable[[float], nn.Module], recipe: Recipe, data: str | None) -> Case:
