@@ -40,7 +40,7 @@ def test_a_tar_file_with_a_link_or_a_device_is_refused(tmp_path: Path, kind: byt
         info = tarfile.TarInfo("link.txt")
         info.type, info.linkname = kind, "/etc/passwd"
         archive.addfile(info)
-    with pytest.raises(DataError, match=r"link or device 'link\.txt'"):
+    with pytest.raises(DataError, match=r"the (link|device) 'link\.txt'"):
         list(read_members(tmp_path / "archive", suffixes=(".txt",)))
 
 
@@ -49,7 +49,7 @@ def test_a_zip_file_with_a_link_is_refused(tmp_path: Path) -> None:
         info = zipfile.ZipInfo("link.txt")
         info.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(info, "/etc/passwd")
-    with pytest.raises(DataError, match=r"link or device 'link\.txt'"):
+    with pytest.raises(DataError, match=r"the (link|device) 'link\.txt'"):
         list(read_members(tmp_path / "archive", suffixes=(".txt",)))
 
 
@@ -68,7 +68,7 @@ def test_a_bomb_in_a_header_of_a_tar_file_is_refused(tmp_path: Path) -> None:
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, size
     (tmp_path / "archive").write_bytes(lzma.compress(info.tobuf(tarfile.GNU_FORMAT) + b"a" * size))
-    with pytest.raises(DataError, match="of the size that it announces"):
+    with pytest.raises(DataError, match="of at most 1048576 bytes"):
         list(read_members(tmp_path / "archive", suffixes=(".txt",), max_bytes=2**20, max_members=10))
 
 

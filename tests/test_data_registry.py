@@ -72,7 +72,7 @@ def test_loading_the_bundled_set_imports_nothing_heavy() -> None:
 def test_every_set_says_what_it_is(name: str) -> None:
     dataset = data.describe(name)
     assert dataset.name == name
-    assert len(dataset.classes) == dataset.num_classes == {"gtsrb": 43, "ants": 2}.get(name.split("-")[0], 10)
+    assert len(set(dataset.classes)) == dataset.num_classes >= 2
     assert dataset.licence
     assert dataset.source.startswith("http")
     for file in dataset.files:

@@ -80,7 +80,7 @@ def test_the_data_of_a_case_are_padded_to_32() -> None:
     ("spec", "data", "sentence"),
     [
         ("lenet", None, "Did you mean lenet5?"),
-        ("zzz", None, ", lenet5, lenet5-1998, "),
+        ("zzz", None, "lenet5, lenet5-1998"),
         ("lenet5", "mnist-smal", "Did you mean mnist-small?"),
         ("no_such_module_of_mine:make", None, "cannot be imported"),
         ("math:no_such_function", None, "with a function of math"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -72,6 +73,15 @@ def train(
     _print_row(row, place, as_json)
 
 
+_SHOWN = {
+    "nll": ("NLL", 1, 4),
+    "error": ("error %", 100, 2),
+    "ece": ("ECE %", 100, 2),
+    "f1": ("F1", 1, 4),
+}
+"""Title, scale and digits of each number that is printed."""
+
+
 def _folder_name(case: Case, run: Run) -> str:
     return f"train-{case.name}-{case.data_name}-p{run.arm.p!r}-seed{run.seed}".replace(" ", "-")
 
@@ -91,12 +101,16 @@ def _print_row(row: Row, place: Path, as_json: bool) -> None:
         raise typer.Exit(1)
     if as_json:
         return
-    names, columns = ("nll", "error", "ece"), ("part ", "NLL", "error %", "ECE %")
-    parts = [(part, *(row.metrics[part][name] for name in names)) for part in ("train", "validation", "test")]
+    # What the task does not measure is absent or NaN.
+    shown = {name: how for name, how in _SHOWN.items() if not math.isnan(row.metrics["test"].get(name, math.nan))}
+    parts = [
+        (part, *(f"{scale * row.metrics[part][name]:.{digits}f}" for name, (_, scale, digits) in shown.items()))
+        for part in ("train", "validation", "test")
+    ]
     print_table(
         f"{row.arm}, best epoch {row.best_epoch} of {row.num_epochs}, {duration(row.seconds)}",
-        columns,
-        [(part, f"{nll:.4f}", f"{100 * error:.2f}", f"{100 * ece:.2f}") for part, nll, error, ece in parts],
+        ("part ", *(title for title, _, _ in shown.values())),
+        parts,
     )
     out.print(f"Everything is in {place}", markup=False, soft_wrap=True)
 
@@ -112,7 +126,7 @@ def summary(
     with redirect_stdout(sys.stderr):
         resolved = resolve(case, data_spec(data, skip_bad))
         splits = resolved.splits(0)
-        table = summarize(resolved.model(parse_p(p)), tuple(splits.shape))
+        table = summarize(resolved.model(parse_p(p)), tuple(splits.shape), dtype=splits.train[0][0].dtype)
     if as_json:
         layers = [vars(layer) for layer in table.layers]
         totals = {"parameters": table.parameters, "multiply_adds": table.multiply_adds}
@@ -133,4 +147,4 @@ def summary(
     size = "x".join(map(str, table.input_shape))
     columns = ("name ", "layer ", "output ", "(W-F+2P)/S+1 ", "parameters", "mult-adds", "p")
     print_table(f"{resolved.title or resolved.name}, input {size}", columns, rows)
-    out.print(f"\n{table.parameters:,} parameters, {table.multiply_adds:,} multiply-adds an image")
+    out.print(f"\n{table.parameters:,} parameters, {table.multiply_adds:,} multiply-adds an example")

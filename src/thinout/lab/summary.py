@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from thinout.lab.training import evaluating
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
 _WINDOWS = (*_CONVOLUTIONS, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool2d, nn.AvgPool3d)
 
 
@@ -23,7 +25,8 @@ class LayerSummary:
         layer: its class.
         output_shape: of one example, without the batch dimension.
         parameters: how many it holds.
-        multiply_adds: of one example; of convolutions and linear layers, 0 for others.
+        multiply_adds: of one example; of convolutions, linear and recurrent layers, 0 for others (the products of
+            attention weights, which are no layer, are not counted).
         p: drop probability, or None where the layer drops nothing.
         formula: how the last output size comes about, for example ``"(32-5+2*0)/1+1 = 28"``; None for layers without
             a window, or whose output has another size than the formula's.
@@ -69,12 +72,13 @@ def output_size(size: int, kernel: int, *, stride: int = 1, padding: int = 0, di
     return (size - (dilation * (kernel - 1) + 1) + 2 * padding) // stride + 1
 
 
-def summarize(model: nn.Module, input_shape: tuple[int, ...]) -> Summary:
+def summarize(model: nn.Module, input_shape: tuple[int, ...], *, dtype: torch.dtype | None = None) -> Summary:
     """Run one example of zeros through a network in eval mode and describe every layer that ran.
 
     Args:
         model: the network; its mode and weights stay as they are.
         input_shape: of one example, without the batch dimension.
+        dtype: of the input, int64 for numbers of words, say; None is that of the weights.
 
     Example:
         >>> from thinout.lab.models import LeNet5
@@ -83,12 +87,16 @@ def summarize(model: nn.Module, input_shape: tuple[int, ...]) -> Summary:
         [('classifier.0', 0.5), ('classifier.3', 0.5)]
     """
     layers: list[LayerSummary] = []
-    leaves = [(name, module) for name, module in model.named_modules() if not list(module.children())]
-    handles = [module.register_forward_hook(_recorder(name, layers)) for name, module in leaves]
+    shown = [
+        (name, module)
+        for name, module in model.named_modules()
+        if not list(module.children()) or _drop_probability(module) is not None  # the latter: it drops around a layer
+    ]
+    handles = [module.register_forward_hook(_recorder(name, layers)) for name, module in shown]
     first = next(model.parameters(), torch.zeros(()))
     try:
         with evaluating(model):
-            model(torch.zeros(1, *input_shape, dtype=first.dtype, device=first.device))
+            model(torch.zeros(1, *input_shape, dtype=dtype or first.dtype, device=first.device))
     finally:
         for handle in handles:
             handle.remove()
@@ -102,14 +110,15 @@ def summarize(model: nn.Module, input_shape: tuple[int, ...]) -> Summary:
     )
 
 
-def _recorder(name: str, layers: list[LayerSummary]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+def _recorder(name: str, layers: list[LayerSummary]) -> Callable[[nn.Module, tuple[Tensor, ...], Any], None]:
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], result: Any) -> None:
+        output = result[0] if isinstance(result, tuple) else result  # of a recurrent layer: behind it come the states
         layers.append(
             LayerSummary(
                 name=name,
                 layer=type(module).__name__,
                 output_shape=tuple(output.shape[1:]),
-                parameters=sum(weight.numel() for weight in module.parameters()),
+                parameters=sum(weight.numel() for weight in module.parameters(recurse=False)),
                 multiply_adds=_multiply_adds(module, output),
                 p=_drop_probability(module),
                 formula=_formula(module, inputs[0].shape[-1], output.shape[-1]),
@@ -123,6 +132,9 @@ def _multiply_adds(module: nn.Module, output: Tensor) -> int:
     # Each output element takes as many as a unit has incoming weights.
     if isinstance(module, (*_CONVOLUTIONS, nn.Linear)):
         return output[0].numel() * module.weight[0].numel()
+    if isinstance(module, _RECURRENT):
+        weights = (weight.numel() for name, weight in module.named_parameters() if name.startswith("weight"))
+        return sum(weights) * output.shape[1 if module.batch_first else 0]  # each weight once a step
     return 0
 
 

@@ -11,19 +11,24 @@ from typing import Any
 
 from thinout._checks import ThinoutError, UsageError, bad_usage
 from thinout.lab.case import Case
-from thinout.lab.cases import _alexnet, _lenet5, _lenet5_1998, _mlp
+from thinout.lab.cases import _alexnet, _charlm, _digits_speech, _lenet5, _lenet5_1998, _mlp, _sms
 
 _BUILT_IN: dict[str, Callable[[str | None], Case]] = {
     "alexnet": _alexnet.make_case,
-    "alexnet-64": _alexnet.make_small,
     "alexnet-128": _alexnet.make_128,
     "alexnet-2012": _alexnet.make_2012,
+    "alexnet-64": _alexnet.make_small,
     "alexnet-torchvision": _alexnet.make_torchvision,
+    "charlm": _charlm.make_case,
+    "charlm-transformer": _charlm.make_transformer,
+    "charlm-weights": _charlm.make_weights,
+    "digits-speech": _digits_speech.make_case,
     "lenet5": _lenet5.make_case,
     "lenet5-1998": _lenet5_1998.make_case,
     "mlp": _mlp.make_case,
     "mlp-2x4096": _mlp.make_wide,
     "mlp-deepnet": _mlp.make_uneven,
+    "sms": _sms.make_case,
 }
 """A built-in case is one file with `make_case(data)`, and one line here."""
 

@@ -6,136 +6,188 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
-from typing import IO, cast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NoReturn
 
 from thinout.lab.data._types import bad_data, unreadable
 
 MAX_BYTES = 2**30
-"""Most decompressed bytes that are read of an archive where the caller states no other limit: 1 GiB."""
+"""Most decompressed bytes of an archive where the caller states no other limit: 1 GiB."""
 
 MAX_MEMBERS = 200_000
 
+_XZ_MEMORY = 2**27  # an xz file may ask for 4 GiB of dictionary; `xz -9` asks for 64 MiB
+_CHUNK = 2**16
 _REPLACE = "Do not trust this archive; get it anew from its publisher."
-_OPENERS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
-    b"\x1f\x8b": lambda file: cast(IO[bytes], gzip.GzipFile(fileobj=file)),
-    b"\xfd7": lzma.LZMAFile,
-    b"BZ": bz2.BZ2File,
-}
-_BROKEN = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    lzma.LZMAError,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-)
+_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED = 0x1
+_BROKEN = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile)
 
 
 def read_members(
     path: Path, *, suffixes: tuple[str, ...], max_bytes: int = MAX_BYTES, max_members: int = MAX_MEMBERS
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the members with some endings, in the order of the archive.
+    """Yield name and content of the regular files with some endings, in the order of the archive.
+
+    Every member is looked at, also where its ending is not asked for. The sizes that members announce count against
+    `max_bytes`, and so do the bytes that come out of a tar file's decompression, headers and padding included (up to
+    1.5 KiB a member): neither a lie nor a bomb can fill the memory.
 
     Args:
-        path: a zip file, or a tar file, plain or compressed by gzip, xz or bzip2; told apart by their first bytes.
-        suffixes: endings of the names wanted; others are looked at and passed over.
+        path: a zip file (stored or deflated), or a tar file, plain or compressed by gzip, xz or bzip2; told apart by
+            the first bytes.
+        suffixes: endings of the names wanted; others are passed over.
         max_bytes: most decompressed bytes of all members together.
-        max_members: most members.
+        max_members: most members, folders included.
 
     Raises:
-        DataError: the archive cannot be read, is damaged, too large, or holds a link, a device, an absolute path or
-            a path that leaves its folder.
+        DataError: the archive cannot be read, is damaged or too large, or holds a link, a device, a sparse or
+            encrypted file, a name twice, an absolute path or a path that leaves its folder.
     """
     try:
         with path.open("rb") as file:
-            magic = file.read(2)
+            magic = file.read(4)
             file.seek(0)
-            reader = _read_zip if magic == b"PK" else _read_tar
-            yield from reader(path, file, suffixes, max_bytes, max_members)
+            members = _Members(path, max_bytes, max_members)
+            yield from (_read_zip if magic.startswith(b"PK") else _read_tar)(members, file, suffixes)
     except _BROKEN as error:
         bad_data(path, "file", "a complete zip or tar archive", f"{type(error).__name__}: {error}", _REPLACE)
-    except OSError as error:  # gzip.BadGzipFile is one, too
+    except OSError as error:
         unreadable(path, error)
 
 
-def _read_zip(
-    path: Path, file: IO[bytes], suffixes: tuple[str, ...], max_bytes: int, max_members: int
-) -> Iterator[tuple[str, bytes]]:
+class _Members:
+    """The members seen so far, held against the limits."""
+
+    def __init__(self, path: Path, max_bytes: int, max_members: int) -> None:
+        self.path, self.max_bytes, self.max_members = path, max_bytes, max_members
+        self._left, self._names = max_bytes, set[str]()
+
+    def check(self, name: str, size: int, kind: str | None) -> None:
+        """Raise unless a member may be here; `kind` names what it is if it is neither file nor folder."""
+        if _leaves(name):
+            self.refuse("members", "under relative paths inside of the archive", repr(name))
+        if kind is not None:
+            self.refuse("members", "plain files and folders", f"the {kind} {name!r}")
+        if name in self._names:
+            self.refuse("members", "under names of their own", f"{name!r} twice")
+        self._names.add(name)
+        if len(self._names) > self.max_members:
+            self.refuse("archive", f"of at most {self.max_members} members", "more")
+        self._left -= size
+        if size < 0 or self._left < 0:
+            self.refuse_size()
+
+    def content(self, name: str, content: bytes, size: int) -> bytes:
+        """Return a member's content, or raise if it has not the announced length."""
+        if len(content) != size:
+            self.refuse(name, f"{size} bytes long", len(content))
+        return content
+
+    def refuse_size(self) -> NoReturn:
+        """Raise for an archive that is too large."""
+        self.refuse("archive", f"of at most {self.max_bytes} bytes when decompressed", "more")
+
+    def refuse(self, name: str, allowed: str, got: object) -> NoReturn:
+        """Raise for this archive."""
+        bad_data(self.path, name, allowed, got, _REPLACE)
+
+
+def _leaves(name: str) -> bool:
+    plain = name.replace("\\", "/")
+    return (
+        not plain or plain.startswith("/") or ".." in plain.split("/") or re.search(r"^[A-Za-z]:|\0", plain) is not None
+    )
+
+
+def _read_zip(members: _Members, file: IO[bytes], suffixes: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-        if len(members) > max_members:
-            bad_data(path, "archive", f"of at most {max_members} members", len(members), _REPLACE)
-        left = max_bytes
-        for member in members:
-            kind = stat.S_IFMT(member.external_attr >> 16)
-            _check_name(path, member.filename, is_plain=kind in (0, stat.S_IFREG, stat.S_IFDIR))
-            left -= member.file_size
-            _check_left(path, left, max_bytes)
-            if not member.is_dir() and member.filename.endswith(suffixes):
-                with archive.open(member) as stream:
-                    content = stream.read(member.file_size + 1)  # the size is the archive's own word
-                if len(content) != member.file_size:
-                    bad_data(path, member.filename, f"{member.file_size} bytes long", len(content), _REPLACE)
-                yield member.filename, content
+        entries = archive.infolist()
+        for entry in entries:  # all of them, before a byte of the first is decompressed
+            # The name as it is written: zipfile itself cuts what it reads at a zero byte.
+            members.check(entry.orig_filename, entry.file_size, _zip_kind(entry))
+        for entry in entries:
+            if entry.is_dir() or not entry.filename.endswith(suffixes):
+                continue
+            with archive.open(entry) as stream:
+                # With a number, or zipfile decompresses what there is before it cuts; it checks the CRC at the end.
+                yield entry.filename, members.content(entry.filename, stream.read(entry.file_size + 1), entry.file_size)
 
 
-def _read_tar(
-    path: Path, file: IO[bytes], suffixes: tuple[str, ...], max_bytes: int, max_members: int
-) -> Iterator[tuple[str, bytes]]:
-    opener = _OPENERS.get(file.read(2))
+def _zip_kind(entry: zipfile.ZipInfo) -> str | None:
+    kind = stat.S_IFMT(entry.external_attr >> 16)  # 0 where the archive was made on a system without such kinds
+    if kind == stat.S_IFLNK:
+        return "link"
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "device"
+    if entry.flag_bits & _ENCRYPTED:
+        return "encrypted file"
+    return None if entry.compress_type in _ZIP_METHODS else "file of another compression than deflate"
+
+
+def _read_tar(members: _Members, file: IO[bytes], suffixes: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    # As a stream ("r|"), in which no header can send the reader to another place. At the end tar pads to 10 KiB.
+    limit = members.max_bytes + 3 * 512 * members.max_members + 2 * 10_240
+    with tarfile.open(fileobj=_Limited(members, _decompressed(file), limit), mode="r|") as archive:  # type: ignore[call-overload]  # it needs `read` alone
+        for entry in archive:
+            members.check(entry.name, entry.size, _tar_kind(entry))
+            if entry.isreg() and entry.name.endswith(suffixes):
+                stream = archive.extractfile(entry)
+                yield entry.name, members.content(entry.name, stream.read() if stream else b"", entry.size)
+            archive.members = []  # else it keeps every header
+
+
+def _tar_kind(entry: tarfile.TarInfo) -> str | None:
+    if entry.issym() or entry.islnk():
+        return "link"
+    if entry.issparse():  # its size is that of the holes, which no byte stands for
+        return "sparse file"
+    return None if entry.isreg() or entry.isdir() else "device"
+
+
+def _decompressed(file: IO[bytes]) -> IO[bytes] | _Xz:
+    magic = file.read(6)
     file.seek(0)
-    plain = opener(file) if opener else file
-    # Headers and padding count as well: half a KiB a member, and as much again for the last block of its content.
-    limited = _Limited(path, plain, max_bytes + 2**20 + 1024 * max_members)
-    with tarfile.open(fileobj=io.BufferedReader(limited), mode="r|") as archive:
-        left = max_bytes
-        for number, member in enumerate(archive):
-            if number >= max_members:
-                bad_data(path, "archive", f"of at most {max_members} members", "more", _REPLACE)
-            _check_name(path, member.name, is_plain=member.isreg() or member.isdir())
-            left -= member.size
-            _check_left(path, left, max_bytes)
-            if member.isreg() and member.name.endswith(suffixes):
-                stream = archive.extractfile(member)
-                content = stream.read() if stream is not None else b""
-                if len(content) != member.size:
-                    bad_data(path, member.name, f"{member.size} bytes long", len(content), _REPLACE)
-                yield member.name, content
+    if magic.startswith(b"\x1f\x8b"):
+        return gzip.open(file)  # type: ignore[return-value]  # a GzipFile has `read`
+    if magic.startswith(b"BZh"):
+        return bz2.open(file)
+    return _Xz(file) if magic == b"\xfd7zXZ\0" else file
 
 
-class _Limited(io.RawIOBase):
+class _Xz:
+    """The content of an xz file; unlike `lzma.open` with a limit of the memory that the file may ask for."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._decoder = file, lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+    def read(self, size: int) -> bytes:
+        """Return at most `size` bytes; none at the end."""
+        while not self._decoder.eof:
+            data = self._file.read(_CHUNK) if self._decoder.needs_input else b""
+            if self._decoder.needs_input and not data:
+                raise EOFError("it is cut short")
+            if content := self._decoder.decompress(data, size):
+                return content
+        return b""
+
+
+class _Limited:
     """A stream that refuses to give more than some bytes: headers of a tar file may announce any size."""
 
-    def __init__(self, path: Path, stream: IO[bytes], limit: int) -> None:
-        self._path, self._stream, self._left = path, stream, limit
+    def __init__(self, members: _Members, stream: IO[bytes] | _Xz, limit: int) -> None:
+        self._members, self._stream, self._left = members, stream, limit
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # io says Buffer, of Python 3.12
-        content = self._stream.read(len(buffer))
+    def read(self, size: int = io.DEFAULT_BUFFER_SIZE) -> bytes:
+        """Return at most `size` bytes."""
+        content = self._stream.read(size)
         self._left -= len(content)
         if self._left < 0:
-            bad_data(self._path, "archive", "of the size that it announces", "more when decompressed", _REPLACE)
-        buffer[: len(content)] = content
-        return len(content)
-
-
-def _check_name(path: Path, name: str, *, is_plain: bool) -> None:
-    parts = PurePosixPath(name.replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts or (parts.parts and parts.parts[0].endswith(":")):
-        bad_data(path, "members", "under relative paths inside of the archive", repr(name), _REPLACE)
-    if not is_plain:
-        bad_data(path, "members", "files and folders", f"the link or device {name!r}", _REPLACE)
-
-
-def _check_left(path: Path, left: int, max_bytes: int) -> None:
-    if left < 0:
-        bad_data(path, "archive", f"of at most {max_bytes} bytes when decompressed", "more", _REPLACE)
+            self._members.refuse_size()
+        return content

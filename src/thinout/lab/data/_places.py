@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from thinout.lab.data._types import DataFile, DataSet, bad_data, unreadable
+from thinout.lab.data._types import DataError, DataFile, DataSet, bad_data, unreadable
 
 BUNDLED = Path(__file__).parent / "bundled"
 BUNDLED_SET = "fashion-mnist-small"
@@ -50,11 +50,14 @@ def search_folders(dataset: DataSet) -> list[Path]:
 
 
 def find(dataset: DataSet, file: DataFile) -> Path | None:
-    """Return the first path where the file lies, compressed or (without `.gz`) raw, or None."""
+    """Return the first path where the file lies, compressed, (without `.gz`) raw or under another name, or None."""
     for folder in search_folders(dataset):
         for name in dict.fromkeys((file.name, file.name.removesuffix(".gz"))):
             # Path.is_file raises where a folder on the way is forbidden
             if os.path.isdir(folder / name) if file.is_folder else os.path.isfile(folder / name):
+                return folder / name
+        for name in file.other_names:
+            if os.path.exists(folder / name):  # a file or a folder
                 return folder / name
     return None
 
@@ -118,7 +121,14 @@ def _check_file(dataset: DataSet, file: DataFile) -> FileCheck:
     if path is None:
         return FileCheck(file, None, None, "missing")
     is_raw = path.name != file.name
-    is_ok = file_sha256(path) == file.raw_sha256 if is_raw else checksum(file, path) == file.checksum
+    try:
+        if is_raw:
+            got = (file.content_sha256 or file_sha256)(path)
+            is_ok = got == file.raw_sha256
+        else:
+            is_ok = checksum(file, path) == file.checksum
+    except DataError:  # an archive that cannot be read
+        is_ok = False
     return FileCheck(file, path, path.stat().st_size, "ok" if is_ok else "differs")
 
 

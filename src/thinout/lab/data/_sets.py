@@ -14,10 +14,13 @@ import numpy as np
 
 from thinout.lab.data._ants_bees import ANTS_BEES
 from thinout.lab.data._cifar10 import CIFAR10, CIFAR10_JPEG, CIFAR10_JPEG_SMALL
+from thinout.lab.data._fsdd import FSDD
 from thinout.lab.data._gtsrb import GTSRB, GTSRB_SMALL
 from thinout.lab.data._idx import read_idx
 from thinout.lab.data._places import BUNDLED_SET, file_sha256
 from thinout.lab.data._sampling import stratified_subset
+from thinout.lab.data._shakespeare import TINY_SHAKESPEARE, TINY_SHAKESPEARE_SMALL
+from thinout.lab.data._sms import SMS_SPAM
 from thinout.lab.data._types import Bytes, DataFile, DataSet, ImageData, bad_data, check_labelled
 
 SMALL_SEED = 2017
@@ -204,5 +207,9 @@ DATA_SETS = {
         CIFAR10_JPEG_SMALL,
         GTSRB,
         GTSRB_SMALL,
+        FSDD,
+        SMS_SPAM,
+        TINY_SHAKESPEARE,
+        TINY_SHAKESPEARE_SMALL,
     )
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -41,9 +41,11 @@ class DataFile:
             `tree_sha256`.
         url: where it can be fetched, or None where no address could be verified.
         raw_size: length in bytes after decompression, for a `.gz` file.
-        raw_sha256: checksum after decompression, for a `.gz` file.
+        raw_sha256: checksum after decompression, for a `.gz` file or one with a `content_sha256`.
         md5: checksum of the file as distributed, where there is no sha256.
         is_folder: whether it is a folder of files.
+        other_names: names under which the same content may lie as well: unpacked, a folder, another archive.
+        content_sha256: returns the checksum of what lies under such a name, to be compared with `raw_sha256`.
     """
 
     name: str
@@ -54,6 +56,8 @@ class DataFile:
     raw_sha256: str | None = None
     md5: str | None = None
     is_folder: bool = False
+    other_names: tuple[str, ...] = ()
+    content_sha256: Callable[[Path], str] | None = None
 
     @property
     def checksum(self) -> str:
@@ -93,27 +97,27 @@ class DataSet:
         name: what the user types.
         title: one line for people.
         classes: class names in label order.
-        shape: (channels, height, width) of one image.
-        num_train: images in the official training part.
-        num_test: images in the official test part.
+        shape: of one input; (channels, height, width) of an image, () where a case cuts the inputs.
+        num_train: examples in the training part, official where there is such a part.
+        num_test: examples in the test part.
         licence: the licence as its publisher states it.
         source: page where the data can be had by hand.
         folder: sub-folder of the data folder, or None for data that come inside of the package.
         files: what the folder must hold.
-        read: turns the files' paths (by file name) into images.
+        read: turns the files' paths (by file name) into what `load` returns: `ImageData`, or another container.
     """
 
     name: str
     title: str
     classes: tuple[str, ...]
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     num_train: int
     num_test: int
     licence: str
     source: str
     folder: str | None
     files: tuple[DataFile, ...]
-    read: Callable[[DataSet, Mapping[str, Path]], ImageData]
+    read: Callable[[DataSet, Mapping[str, Path]], Any]
 
     @property
     def num_classes(self) -> int:
