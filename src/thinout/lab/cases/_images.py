@@ -1,24 +1,47 @@
-"""What the cases on 28x28 images share: their data sets, padded to 32x32."""
+"""What the cases on small images share: which sets they take, and how those are split."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 
 from thinout._checks import bad_usage
-from thinout.lab.data import Splits, load, split
+from thinout.lab.data import Sign, Splits, load, sign_splits, split
 
 DEFAULT = "fashion-mnist-small"
-NAMES = ("fashion-mnist-small", "mnist-small", "fashion-mnist", "mnist")
+GREY = ("fashion-mnist-small", "mnist-small", "fashion-mnist", "mnist")
+SIGNS = ("gtsrb-small", "gtsrb")
+
+SIGN_VIEW = Sign(degrees=10, shift=0.08, scale=0.1)
+"""How training images of signs are moved: what a sign's frame differs by from the next, as its finder crops it."""
 
 
-def image_data(case: str, data: str | None) -> tuple[str, Callable[[int], Splits]]:
-    """Return the name of a data set and the function from a seed to its splits; None is the default."""
+def image_data(
+    case: str, data: str | None, *, known: Collection[str] = GREY, pad: int = 2
+) -> tuple[str, Callable[[int], Splits]]:
+    """Return the name of a data set and the function from a seed to its splits.
+
+    Args:
+        case: name of the case, for messages.
+        data: name of a data set, or None for the default.
+        known: names that the case takes.
+        pad: black pixels added on each side of a 28x28 image.
+    """
     name = DEFAULT if data is None else data
-    if name not in NAMES:
-        nearest = difflib.get_close_matches(name, NAMES, n=1)
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, n=1)
         remedy = f"Did you mean {nearest[0]}?" if nearest else ""
-        bad_usage(f"case {case}", "data", "one of " + ", ".join(NAMES), repr(name), remedy)
+        bad_usage(f"case {case}", "data", "one of " + ", ".join(known), repr(name), remedy)
+    if name in SIGNS:
+        return name, partial(_signs, name)
     # Of a full set a tenth is plenty to choose an epoch on; of a small one a tenth would be 400 images.
-    validation = 0.2 if name.endswith("-small") else 0.1
-    return name, lambda seed: split(load(name), seed=seed, validation=validation, pad=2)
+    return name, partial(_grey, name, 0.2 if name.endswith("-small") else 0.1, pad)
+
+
+def _grey(name: str, validation: float, pad: int, seed: int) -> Splits:
+    return split(load(name), seed=seed, validation=validation, pad=pad)
+
+
+def _signs(name: str, seed: int) -> Splits:
+    return sign_splits(load(name), seed=seed, validation=0.2, view=SIGN_VIEW)

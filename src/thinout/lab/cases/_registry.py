@@ -11,11 +11,14 @@ from typing import Any
 
 from thinout._checks import ThinoutError, UsageError, bad_usage
 from thinout.lab.case import Case
-from thinout.lab.cases import _lenet5, _lenet5_1998
+from thinout.lab.cases import _lenet5, _lenet5_1998, _mlp
 
 _BUILT_IN: dict[str, Callable[[str | None], Case]] = {
     "lenet5": _lenet5.make_case,
     "lenet5-1998": _lenet5_1998.make_case,
+    "mlp": _mlp.make_case,
+    "mlp-2x4096": _mlp.make_wide,
+    "mlp-deepnet": _mlp.make_uneven,
 }
 """A built-in case is one file with `make_case(data)`, and one line here."""
 

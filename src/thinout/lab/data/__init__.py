@@ -6,6 +6,8 @@ from thinout.lab.data._places import FileCheck, require
 from thinout.lab.data._registry import check, describe, load, names
 from thinout.lab.data._split import Splits, split
 from thinout.lab.data._types import DataError, DataFile, DataSet, ImageData
+from thinout.lab.data._view_splits import sign_splits
+from thinout.lab.data._views import Sign, Viewed
 
 __all__ = [
     "DataError",
@@ -13,7 +15,9 @@ __all__ = [
     "DataSet",
     "FileCheck",
     "ImageData",
+    "Sign",
     "Splits",
+    "Viewed",
     "check",
     "describe",
     "fetch",
@@ -22,5 +26,6 @@ __all__ = [
     "read_idx",
     "read_idx_pair",
     "require",
+    "sign_splits",
     "split",
 ]

@@ -45,7 +45,7 @@ def fetch(name: str, progress: Progress | None = None) -> list[Path]:
 def _present(state: FileCheck) -> Path | None:
     if state.state == "differs" and state.path is not None and not state.path.is_relative_to(cache_folder()):
         remedy = "Remove or replace it: it hides any copy that is fetched into the cache folder."
-        bad_data("fetch", str(state.path), f"of sha256 {state.file.sha256}", "another one", remedy)
+        bad_data("fetch", str(state.path), f"of {state.file.checksum}", "another one", remedy)
     return state.path if state.state == "ok" else None
 
 
@@ -62,7 +62,7 @@ def _download(dataset: DataSet, file: DataFile, progress: Progress | None) -> Pa
         _stream(url, Path(target), file, progress)
 
     try:
-        path = pooch.retrieve(file.url, f"sha256:{file.sha256}", file.name, folder, downloader=downloader)
+        path = pooch.retrieve(file.url, file.checksum, file.name, folder, downloader=downloader)
     except (OSError, ValueError) as error:  # network (requests' errors are OSErrors) and disk; wrong length or checksum
         bad_data("fetch", file.url, "a file that can be downloaded", f"{type(error).__name__}: {error}", by_hand)
     return Path(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -52,7 +53,8 @@ def find(dataset: DataSet, file: DataFile) -> Path | None:
     """Return the first path where the file lies, compressed or (without `.gz`) raw, or None."""
     for folder in search_folders(dataset):
         for name in dict.fromkeys((file.name, file.name.removesuffix(".gz"))):
-            if os.path.isfile(folder / name):  # Path.is_file raises where a folder on the way is forbidden
+            # Path.is_file raises where a folder on the way is forbidden
+            if os.path.isdir(folder / name) if file.is_folder else os.path.isfile(folder / name):
                 return folder / name
     return None
 
@@ -74,7 +76,34 @@ def check_files(dataset: DataSet) -> list[FileCheck]:
 
 def file_sha256(path: Path) -> str:
     """Return the sha256 of a file as hexadecimal digits."""
-    digest = hashlib.sha256()
+    return _digest(path, "sha256")
+
+
+def tree_sha256(folder: Path) -> str:
+    """Return the sha256 of the sorted lines ``sha256 of the file, two spaces, path in the folder`` of a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [f"{file_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def checksum(file: DataFile, path: Path) -> str:
+    """Return the checksum of the kind that is known of a file, as `DataFile.checksum` writes it."""
+    if file.is_folder:
+        return f"sha256:{tree_sha256(path)}"
+    kind = file.checksum.partition(":")[0]
+    return f"{kind}:{_digest(path, kind)}"
+
+
+def verify(dataset: DataSet, paths: Mapping[str, Path]) -> None:
+    """Raise DataError unless every file of a data set has its checksum."""
+    for file in dataset.files:
+        if (got := checksum(file, paths[file.name])) != file.checksum:
+            remedy = f"This is another or a damaged file. Replace it; see {dataset.source}."
+            bad_data(paths[file.name], "file", f"of {file.checksum}", got, remedy)
+
+
+def _digest(path: Path, kind: str) -> str:
+    digest = hashlib.new(kind, usedforsecurity=False)
     try:
         with path.open("rb") as file:
             while chunk := file.read(2**20):
@@ -88,14 +117,14 @@ def _check_file(dataset: DataSet, file: DataFile) -> FileCheck:
     path = find(dataset, file)
     if path is None:
         return FileCheck(file, None, None, "missing")
-    allowed = (file.sha256,) if path.name == file.name else (file.raw_sha256,)
-    return FileCheck(file, path, path.stat().st_size, "ok" if file_sha256(path) in allowed else "differs")
+    is_raw = path.name != file.name
+    is_ok = file_sha256(path) == file.raw_sha256 if is_raw else checksum(file, path) == file.checksum
+    return FileCheck(file, path, path.stat().st_size, "ok" if is_ok else "differs")
 
 
 def _remedy(dataset: DataSet) -> str:
     if dataset.folder is None:
         return "It is part of the package: install thinout again."
-    return (
-        f"Get it with `thinout data fetch {dataset.name}`, or set THINOUT_DATA to the folder that holds "
-        f"{dataset.folder}/; {BUNDLED_SET} needs no download."
-    )
+    can_fetch = all(file.url for file in dataset.files)
+    way = f"Get it with `thinout data fetch {dataset.name}`" if can_fetch else f"Get it from {dataset.source}"
+    return f"{way}, or set THINOUT_DATA to the folder that holds {dataset.folder}/; {BUNDLED_SET} needs no download."

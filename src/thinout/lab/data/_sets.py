@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from thinout.lab.data._gtsrb import GTSRB, GTSRB_SMALL
 from thinout.lab.data._idx import read_idx
 from thinout.lab.data._places import BUNDLED_SET, file_sha256
 from thinout.lab.data._sampling import stratified_subset
@@ -188,4 +189,4 @@ _FASHION_SMALL = replace(
     read=_read_bundled,
 )
 
-DATA_SETS = {data.name: data for data in (_FASHION_SMALL, _FASHION, _MNIST, _MNIST_SMALL)}
+DATA_SETS = {data.name: data for data in (_FASHION_SMALL, _FASHION, _MNIST, _MNIST_SMALL, GTSRB, GTSRB_SMALL)}

@@ -28,6 +28,8 @@ class Splits:
         shape: of one input; (channels, height, width) of an image, padding included.
         mean: what `split` subtracted: mean of the training part's pixels for each channel, on the scale [0, 1].
         std: what `split` divided by, their standard deviation.
+        plain_train: the training part without what is drawn at random for each look at it, which is what it is
+            measured on; None where nothing is drawn.
     """
 
     train: Dataset[tuple[Tensor, ...]]
@@ -37,6 +39,12 @@ class Splits:
     shape: tuple[int, ...]
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    plain_train: Dataset[tuple[Tensor, ...]] | None = None
+
+    @property
+    def measured_train(self) -> Dataset[tuple[Tensor, ...]]:
+        """The training part as it is measured."""
+        return self.train if self.plain_train is None else self.plain_train
 
 
 def split(data: ImageData, *, seed: int, validation: float = 0.2, pad: int = 0) -> Splits:
@@ -62,13 +70,9 @@ def split(data: ImageData, *, seed: int, validation: float = 0.2, pad: int = 0) 
         >>> len(splits.train), len(splits.validation), len(splits.test), splits.shape
         (3200, 800, 2000, (1, 32, 32))
     """
-    share = _check_share(validation)
-    check_count("split", "seed", seed, at_least=0)
     check_count("split", "pad", pad, at_least=0)
-    _check_data(data)
-    held = _validation_indices(data.train_labels, share, seed)
-    kept = np.setdiff1d(np.arange(len(data.train_labels)), held)
-    mean, std = _channel_statistics(data.name, data.train_images[kept])
+    kept, held = cut(data, seed=seed, validation=validation)
+    mean, std = channel_statistics(data.name, data.train_images[kept])
 
     def part(images: Bytes, labels: Labels) -> TensorDataset:
         return TensorDataset(_normalised(images, pad, mean, std), torch.from_numpy(labels.astype(np.int64)))
@@ -78,6 +82,32 @@ def split(data: ImageData, *, seed: int, validation: float = 0.2, pad: int = 0) 
     test = part(data.test_images, data.test_labels)
     channels, height, width = train.tensors[0].shape[1:]
     return Splits(train, held_out, test, data.num_classes, (channels, height, width), mean, std)
+
+
+def cut(data: ImageData, *, seed: int, validation: float) -> tuple[Indices, Indices]:
+    """Return which training images stay in the training part, and which are held out for validation.
+
+    The choice is stratified by class. Of images in groups (`ImageData.train_groups`), whole groups are chosen, so that
+    no image of the one part has a sibling in the other.
+
+    Args:
+        data: images.
+        seed: decides the choice.
+        validation: share of every class that is held out, of its images or of its groups.
+
+    Raises:
+        ValueError, TypeError, DataError: as `split`; of data in groups, each class needs two.
+    """
+    share = _check_share(validation)
+    check_count("split", "seed", seed, at_least=0)
+    _check_data(data)
+    if data.train_groups is None:
+        held = validation_indices(data.name, data.train_labels, share, seed)
+    else:
+        groups, first = np.unique(data.train_groups, return_index=True)
+        chosen = validation_indices(data.name, data.train_labels[first], share, seed, what="groups of training images")
+        held = np.flatnonzero(np.isin(data.train_groups, groups[chosen]))
+    return np.setdiff1d(np.arange(len(data.train_labels)), held), held
 
 
 def _check_share(validation: object) -> float:
@@ -94,24 +124,41 @@ def _check_data(data: ImageData) -> None:
     check_labelled(f"{data.name} (test)", data.test_images, data.test_labels, data.num_classes)
     if data.train_images.shape[1:] != data.test_images.shape[1:]:
         bad_data(data.name, "test_images", f"of shape {data.train_images.shape[1:]}", data.test_images.shape[1:])
-    counts = class_counts(data.train_labels)
+    if data.train_groups is not None and data.train_groups.shape != data.train_labels.shape:
+        bad_data(data.name, "train_groups", "one number an image", f"shape {data.train_groups.shape}")
+
+
+def validation_indices(
+    name: str, labels: Labels, share: float, seed: int, *, what: str = "training images"
+) -> Indices:
+    """Return the places of the labels of every class that are held out.
+
+    Args:
+        name: of the data set, for messages.
+        labels: int64, (N,).
+        share: of every class that is held out; at least one of a class is on each side.
+        seed: decides which.
+        what: what is labelled, for messages.
+
+    Raises:
+        DataError: fewer than two classes, or a class of one.
+    """
+    counts = class_counts(labels)
     if len(counts) < 2:
-        bad_data(data.name, "train_labels", "of at least two classes", f"{len(counts)}")
+        bad_data(name, "train_labels", "of at least two classes", f"{len(counts)}")
     for label, count in counts.items():
         if count < 2:
             remedy = "One goes to training and one to validation."
-            bad_data(data.name, f"class {label}", "of at least 2 training images", count, remedy)
-
-
-def _validation_indices(labels: Labels, share: float, seed: int) -> Indices:
+            bad_data(name, f"class {label}", f"of at least 2 {what}", count, remedy)
     counts = {
         label: min(max(round(count * share), 1), count - 1)  # no class may vanish from either side
-        for label, count in class_counts(labels).items()
+        for label, count in counts.items()
     }
     return np.sort(stratified_indices(labels, counts, np.random.PCG64(seed)))
 
 
-def _channel_statistics(name: str, images: Bytes) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(name: str, images: Bytes) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of the pixels of each channel, on the scale [0, 1]."""
     # Sums of whole numbers: exact, and so the same on every machine, whatever the number of threads.
     pixels = images.reshape(-1, images.shape[3] if images.ndim == 4 else 1)
     total = pixels.sum(axis=0, dtype=np.int64)

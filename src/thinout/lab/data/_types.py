@@ -36,19 +36,29 @@ class DataFile:
 
     Args:
         name: file name inside of the data set's folder.
-        size: length in bytes.
-        sha256: checksum of the file as distributed.
+        size: length in bytes; of a folder, of all files in it.
+        sha256: checksum of the file as distributed, or None where its publisher gives an md5 alone; of a folder, see
+            `tree_sha256`.
         url: where it can be fetched, or None where no address could be verified.
         raw_size: length in bytes after decompression, for a `.gz` file.
         raw_sha256: checksum after decompression, for a `.gz` file.
+        md5: checksum of the file as distributed, where there is no sha256.
+        is_folder: whether it is a folder of files.
     """
 
     name: str
     size: int
-    sha256: str
+    sha256: str | None
     url: str | None = None
     raw_size: int | None = None
     raw_sha256: str | None = None
+    md5: str | None = None
+    is_folder: bool = False
+
+    @property
+    def checksum(self) -> str:
+        """The checksum with its kind, for example ``"sha256:7f0c..."``."""
+        return f"sha256:{self.sha256}" if self.sha256 else f"md5:{self.md5}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +72,8 @@ class ImageData:
         train_labels: int64, (N,).
         test_images: uint8, the same shape apart from N.
         test_labels: int64, (N,).
+        train_groups: int64, (N,), or None: training images of one group (frames of one film, say) resemble each other
+            so much that a split must not tear them apart.
     """
 
     name: str
@@ -70,6 +82,7 @@ class ImageData:
     train_labels: Labels
     test_images: Bytes
     test_labels: Labels
+    train_groups: Labels | None = None
 
 
 @dataclass(frozen=True)

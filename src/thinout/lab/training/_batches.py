@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from thinout._checks import UsageError, message
+from thinout.lab.data import Viewed
 from thinout.lab.training._seeds import derive, seeded_everywhere
 
 Examples = Dataset[Any]
@@ -31,6 +32,8 @@ def all_targets(dataset: Examples) -> Tensor:
     """Return the target of every example, stacked."""
     if type(dataset) is TensorDataset:
         return dataset.tensors[1]
+    if type(dataset) is Viewed:
+        return dataset.labels
     return torch.stack([torch.as_tensor(dataset[index][1]) for index in range(num_examples(dataset))])
 
 

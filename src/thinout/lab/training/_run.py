@@ -125,7 +125,7 @@ def build_model(case: Case, p: float, seeds: RunSeeds) -> nn.Module:
 def measure(model: nn.Module, splits: Splits, task: str = "classification") -> dict[str, Any]:
     """Return the fields of a row that come from a trained network: ``metrics``, ``layers``, ``arrays``."""
     judge = get_task(task)
-    train, validation = predict(model, splits.train), predict(model, splits.validation)
+    train, validation = predict(model, splits.measured_train), predict(model, splits.validation)
     with watch_activations(model) as layers:
         test = predict(model, splits.test)
     parts, arrays = {"train": train, "validation": validation, "test": test}, judge.arrays(*test)
@@ -150,10 +150,12 @@ def estimate_seconds(
     """
     recipe, seeds = recipe or case.recipe, RunSeeds.from_seed(0)
     splits = case.splits(seeds.split)
+    length = (num_steps + _WARM_UP) * recipe.batch_size
     short = dataclasses.replace(
         splits,
-        train=_head(splits.train, (num_steps + _WARM_UP) * recipe.batch_size),
+        train=_head(splits.train, length),
         validation=_head(splits.validation, TRAIN_SAMPLE),
+        plain_train=None if splits.plain_train is None else _head(splits.plain_train, length),
     )
     ends: list[float] = []
     with _threads(num_threads), seeded(seeds.masks):

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset, TensorDataset
 
 from thinout._checks import check_count
-from thinout.lab.data import Splits
+from thinout.lab.data import Splits, Viewed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +126,9 @@ def _update_with_part(digest: hashlib._Hash, part: Dataset[tuple[Tensor, ...]]) 
             digest.update(_bytes(tensor))
     elif isinstance(part, Subset):
         digest.update(np.asarray(part.indices, dtype=np.int64).tobytes())
+    elif type(part) is Viewed:
+        digest.update(_bytes(part.indices))
+        digest.update(_bytes(part.labels))
     digest.update(f"{len(part)};".encode())  # type: ignore[arg-type]  # torch's Dataset declares no __len__
 
 

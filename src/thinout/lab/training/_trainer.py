@@ -118,7 +118,7 @@ class Trainer:
         # Evenly spaced, so that data sorted by class are sampled alike.
         train = torch.arange(min(TRAIN_SAMPLE, num_train)) * num_train // min(TRAIN_SAMPLE, num_train)
         validation = torch.arange(num_examples(self.splits.validation))
-        train_nll, _ = self._measure(self.splits.train, train)
+        train_nll, _ = self._measure(self.splits.measured_train, train)
         nll, error = self._measure(self.splits.validation, validation)
         _check_finite("validation loss", nll, f"{nll} after epoch {epoch}")
         return {"train_nll": train_nll, "validation_nll": nll, "validation_error": error}
