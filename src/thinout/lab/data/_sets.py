@@ -16,7 +16,11 @@ from thinout.lab.data._gtsrb import GTSRB, GTSRB_SMALL
 from thinout.lab.data._idx import read_idx
 from thinout.lab.data._places import BUNDLED_SET, file_sha256
 from thinout.lab.data._sampling import stratified_subset
+from thinout.lab.data._table_sets import TABLE_SETS
+from thinout.lab.data._tub import DONKEY_TUB
 from thinout.lab.data._types import Bytes, DataFile, DataSet, ImageData, bad_data, check_labelled
+from thinout.lab.data._uci import UCI_SETS
+from thinout.lab.data._ucr import UCR_SETS
 
 SMALL_SEED = 2017
 SMALL_TRAIN = 400  # images per class
@@ -189,4 +193,6 @@ _FASHION_SMALL = replace(
     read=_read_bundled,
 )
 
-DATA_SETS = {data.name: data for data in (_FASHION_SMALL, _FASHION, _MNIST, _MNIST_SMALL, GTSRB, GTSRB_SMALL)}
+_IMAGES = (_FASHION_SMALL, _FASHION, _MNIST, _MNIST_SMALL, GTSRB, GTSRB_SMALL)
+_ARRAYS = (*TABLE_SETS, *UCI_SETS, *UCR_SETS, DONKEY_TUB)
+DATA_SETS = {data.name: data for data in (*_IMAGES, *_ARRAYS)}
