@@ -11,14 +11,21 @@ from typing import Any
 
 from thinout._checks import ThinoutError, UsageError, bad_usage
 from thinout.lab.case import Case
-from thinout.lab.cases import _lenet5, _lenet5_1998, _mlp
+from thinout.lab.cases import _driving, _lenet5, _lenet5_1998, _mlp, _series, _tables
 
 _BUILT_IN: dict[str, Callable[[str | None], Case]] = {
+    "driving": _driving.make_case,
+    "health": _tables.make_health,
+    "imbalanced": _tables.make_imbalanced,
     "lenet5": _lenet5.make_case,
     "lenet5-1998": _lenet5_1998.make_case,
     "mlp": _mlp.make_case,
     "mlp-2x4096": _mlp.make_wide,
     "mlp-deepnet": _mlp.make_uneven,
+    "series": _series.make_case,
+    "uci": _tables.make_uci,
+    "video": _driving.make_video,
+    "video-locked": _driving.make_locked_video,
 }
 """A built-in case is one file with `make_case(data)`, and one line here."""
 

@@ -66,7 +66,7 @@ def _check_targets(name: str, targets: npt.NDArray[Any], num_examples: int, num_
 
 
 def _check_part(name: str, part: Indices, num_examples: int) -> None:
-    is_inside = part.ndim == 1 and 0 < len(part) < num_examples and 0 <= part.min() and part.max() < num_examples
+    is_inside = part.ndim == 1 and 0 < len(part) < num_examples and part.min() >= 0 and part.max() < num_examples
     if not is_inside or len(np.unique(part)) < len(part):
         allowed = f"different places in [0, {num_examples - 1}], not all of them"
         bad_data(name, "test part", allowed, f"{len(part)} places")
@@ -126,9 +126,7 @@ def standardised_splits(data: ArrayData, *, train: Indices, validation: Indices,
         return TensorDataset(torch.from_numpy(inputs.astype(np.float32)), wanted)
 
     shape, std_of_targets = data.inputs.shape[1:], () if data.has_labels else tuple(scale.tolist())
-    return Splits(
-        part(train), part(validation), part(test), data.num_outputs, tuple(shape), target_std=std_of_targets
-    )
+    return Splits(part(train), part(validation), part(test), data.num_outputs, tuple(shape), target_std=std_of_targets)
 
 
 def target_scale(data: ArrayData, train: Indices) -> tuple[Floats, Floats]:

@@ -131,9 +131,7 @@ def _check_data(data: ImageData) -> None:
         bad_data(data.name, "train_groups", "one number an image", f"shape {data.train_groups.shape}")
 
 
-def validation_indices(
-    name: str, labels: Labels, share: float, seed: int, *, what: str = "training images"
-) -> Indices:
+def validation_indices(name: str, labels: Labels, share: float, seed: int, *, what: str = "training images") -> Indices:
     """Return the places of the labels of every class that are held out.
 
     Args:

