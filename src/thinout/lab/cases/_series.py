@@ -9,12 +9,20 @@ from thinout.lab.cases._names import choose_data
 from thinout.lab.data import Splits, array_splits, describe, load
 from thinout.lab.models import SeriesNet
 
-SETS = ("italypowerdemand", "gunpoint", "arrowhead", "osuleaf", "basicmotions", "japanesevowels")
+EPOCHS = {
+    "italypowerdemand": 150,
+    "gunpoint": 200,
+    "arrowhead": 300,
+    "osuleaf": 80,
+    "basicmotions": 150,
+    "japanesevowels": 50,
+}
+"""The sets, and epochs that make about a thousand steps of each."""
 
 
 def make_case(data: str | None = None) -> Case:
     """Return the case on one of six sets."""
-    name = choose_data("series", data, SETS)
+    name = choose_data("series", data, tuple(EPOCHS))
     known = describe(name)
     return Case(
         name="series",
@@ -22,7 +30,7 @@ def make_case(data: str | None = None) -> Case:
         model=partial(SeriesNet, in_channels=known.shape[0], num_classes=known.num_classes),
         data=partial(_splits, name),
         data_name=name,
-        recipe=Recipe(epochs=100, batch_size=16, schedule="cosine", patience=None),
+        recipe=Recipe(epochs=EPOCHS[name], batch_size=8, lr=3e-3, schedule="cosine", patience=None),
         arms=(BASELINE, dropout_arm(0.1), dropout_arm(0.2), dropout_arm(0.5)),
     )
 

@@ -60,7 +60,7 @@ def make_uci(data: str | None = None) -> Case:
         model=partial(_regressor, describe(name).shape[0], hidden),
         data=partial(_splits, name),
         data_name=name,
-        recipe=Recipe(epochs=400, batch_size=128, patience=None),
+        recipe=Recipe(epochs=200 if hidden == 50 else 20, batch_size=32, lr=5e-3, schedule="cosine", patience=None),
         task="regression",
         metric="error",
         arms=(BASELINE, *map(dropout_arm, (0.005, 0.01, 0.05, 0.1))),

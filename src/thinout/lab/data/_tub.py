@@ -153,7 +153,7 @@ def _frame(where: str, record: dict[str, Any], images: Mapping[str, bytes]) -> B
             pixels = image.convert("RGB")
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             bad_data(f"{where}: {name}", "file", "a complete image", f"{type(error).__name__}: {error}")
-    # Means of 2x2 pixels where the camera gives 160x120, which any version of Pillow computes alike.
+    # Means of 2x2 pixels where the camera gives 160x120.
     return np.asarray(pixels.resize((WIDTH, HEIGHT), Image.Resampling.BOX), dtype=np.uint8)
 
 

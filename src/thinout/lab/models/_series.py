@@ -16,9 +16,10 @@ _KERNELS = (7, 5, 3)
 class SeriesNet(nn.Module):
     """Three convolutions over time with whole channels dropped between them, pooled over time, and a linear layer.
 
-    Its parts are ``[convolution -> normalisation -> ReLU -> Dropout1d] * 2 -> convolution -> normalisation -> ReLU ->
-    mean and maximum over time -> Dropout -> linear``: the fully convolutional network of Wang et al., with group
-    normalisation in the place of batch normalisation, whose statistics dropout would shift between training and test.
+    Its parts are ``[convolution -> normalisation -> ReLU -> max-pooling -> Dropout1d] * 2 -> convolution ->
+    normalisation -> ReLU -> mean and maximum over time -> Dropout -> linear``: after the fully convolutional network
+    of Wang et al., but narrower, with pooling, and with group normalisation in the place of batch normalisation, whose
+    statistics dropout would shift between training and test.
 
     Args:
         p: drop probability of every dropout layer.
@@ -27,7 +28,7 @@ class SeriesNet(nn.Module):
         channels: output channels of the convolutions.
 
     Shape:
-        input (N, in_channels, length), output: logits (N, num_classes).
+        input (N, in_channels, length) of a length of at least 4, output: logits (N, num_classes).
 
     Raises:
         ValueError: p outside of [0, 1], or in `forward` an input of another shape.
@@ -55,8 +56,8 @@ class SeriesNet(nn.Module):
         stages: list[nn.Module] = []
         for kernel, (num_inputs, num_outputs) in zip(_KERNELS, pairwise((in_channels, *channels)), strict=True):
             convolution = nn.Conv1d(num_inputs, num_outputs, kernel, padding=kernel // 2)
-            stages += [convolution, nn.GroupNorm(8, num_outputs), nn.ReLU(), Dropout1d(p)]
-        self.features = nn.Sequential(*stages[:-1])  # what leaves the last one is dropped after pooling
+            stages += [convolution, nn.GroupNorm(8, num_outputs), nn.ReLU(), nn.MaxPool1d(2), Dropout1d(p)]
+        self.features = nn.Sequential(*stages[:-2])  # what leaves the last one is dropped after pooling over all times
         self.classifier = nn.Sequential(Dropout(p), nn.Linear(2 * channels[-1], num_classes))
 
     def forward(self, series: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ class ClipNet(nn.Module):
             would be averaged out by the frames beside it, which are nearly equal.
 
     Shape:
-        input (N, 3, T, H, W) with T at least 4 and sides of at least 25, output (N, 1).
+        input (N, 3, T, 30, 40), output (N, 1).
 
     Raises:
         ValueError: p outside of [0, 1], another `drop`, or in `forward` an input that is no clip.
@@ -99,13 +99,13 @@ class ClipNet(nn.Module):
             return Dropout3d(p) if drop == "channels" else Dropout(p, noise_shape=(None, None, 1, None, None))
 
         self.features = nn.Sequential(
-            nn.Conv3d(3, 12, (3, 5, 5), stride=(1, 2, 2), padding=(1, 0, 0)),  # 30x40 -> 13x18
+            nn.Conv3d(3, 12, (3, 5, 5), stride=2, padding=(1, 0, 0)),  # 8x30x40 -> 4x13x18
             nn.ReLU(),
             dropout(),
-            nn.Conv3d(12, 24, 3, stride=2, padding=(1, 0, 0)),  # -> 6x8
+            nn.Conv3d(12, 24, 3, stride=(1, 2, 2), padding=(1, 0, 0)),  # -> 4x6x8
             nn.ReLU(),
             dropout(),
-            nn.Conv3d(24, 32, 3, stride=(1, 1, 2), padding=(1, 0, 0)),  # -> 4x3
+            nn.Conv3d(24, 32, 3, stride=(1, 1, 2), padding=(1, 0, 0)),  # -> 4x4x3
             nn.ReLU(),
             dropout(),
         )
