@@ -68,7 +68,9 @@ def test_packed_sets_are_not_trusted(tmp_path: Path) -> None:
     path.write_bytes(b"no zip")
     with pytest.raises(DataError, match="an npz file"):
         _ucr.from_packed(path, num_classes=2)
-    np.savez(path, x_train=np.zeros((2, 1, 3)), y_train=np.array([0, 5]), x_test=np.zeros((1, 1, 3)), y_test=np.zeros(1, int))
+    np.savez(
+        path, x_train=np.zeros((2, 1, 3)), y_train=np.array([0, 5]), x_test=np.zeros((1, 1, 3)), y_test=np.zeros(1, int)
+    )
     with pytest.raises(DataError, match=r"labels in \[0, 1\]"):
         _ucr.from_packed(path, num_classes=2)
 

@@ -45,7 +45,12 @@ def test_cleveland_as_uci_publishes_it(tmp_path: Path) -> None:
     assert read.inputs.shape == (4, *HEART_DISEASE.shape)
     assert read.targets.tolist() == [0, 1, 0, 1]  # 1 to 4 are degrees of one class
     assert read.inputs[0, :7].tolist() == [61, 0, 1, 1, 0, 0, 0]  # age, two sexes, four kinds of pain
-    vessels, thal, no_vessels, no_thal = read.inputs[:, -6], read.inputs[:, -5:-2], read.inputs[:, -2], read.inputs[:, -1]
+    vessels, thal, no_vessels, no_thal = (
+        read.inputs[:, -6],
+        read.inputs[:, -5:-2],
+        read.inputs[:, -2],
+        read.inputs[:, -1],
+    )
     assert np.isnan(vessels).tolist() == no_vessels.astype(bool).tolist() == [False, True, False, False]
     assert np.isnan(thal).all(1).tolist() == no_thal.astype(bool).tolist() == [False, False, True, False]
     assert thal[3].tolist() == [0, 0, 1]
@@ -62,7 +67,7 @@ def test_keel_as_it_publishes_its_sets(tmp_path: Path) -> None:
     [
         ("@data", "", "lines @relation"),
         ("@data\n", "", "lines @relation"),
-        ("@attribute Length real [0.1, 0.8]\n", "", "with 4 lines @attribute`? must be|with 4 lines @attribute"),
+        ("@attribute Length real [0.1, 0.8]\n", "", "with 4 lines @attribute, got 3"),
         ("real [0.1, 0.8]", "date", "real or integer"),
         ("M, 0.31, 4, negative", "M, 0.31, negative", "of 4 cells, got 3"),
         ("M, 0.31", "X, 0.31", "one of M, F, I, got 'X'"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +16,7 @@ from thinout.cli._options import AsJson, CaseName, DataName, Settings, checked_r
 from thinout.cli._output import duration, out, print_json, print_table, problem, progress_bar
 from thinout.lab.case import Case, Run, dropout_arm
 from thinout.lab.cases import resolve
-from thinout.lab.rows import Row, write_row
+from thinout.lab.rows import PARTS, Row, write_row
 from thinout.lab.study import STUDY_FILE
 from thinout.lab.summary import summarize
 from thinout.lab.training import is_main_process, make_tracker, train_run
@@ -71,6 +73,20 @@ def _check_folder(place: Path) -> None:
         bad_usage("train", "--folder", "a folder", place, "There is a file of that name. Give another --folder.")
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"
+
+
+_COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "nll": ("NLL", "{:.4f}".format),
+    "error": ("error %", _percent),
+    "ece": ("ECE %", _percent),
+    "auc": ("AUC", "{:.4f}".format),
+    "rmse": ("RMSE", "{:.4g}".format),
+}
+"""What is printed of a part, where the task has it."""
+
+
 def _print_row(row: Row, place: Path, as_json: bool) -> None:
     if as_json:
         print_json({"metrics": row.metrics, "best_epoch": row.best_epoch, "status": row.status, "reason": row.reason})
@@ -79,12 +95,11 @@ def _print_row(row: Row, place: Path, as_json: bool) -> None:
         raise typer.Exit(1)
     if as_json:
         return
-    names, columns = ("nll", "error", "ece"), ("part ", "NLL", "error %", "ECE %")
-    parts = [(part, *(row.metrics[part][name] for name in names)) for part in ("train", "validation", "test")]
+    names = [name for name in _COLUMNS if math.isfinite(row.metrics["test"].get(name, math.nan))]
     print_table(
         f"{row.arm}, best epoch {row.best_epoch} of {row.num_epochs}, {duration(row.seconds)}",
-        columns,
-        [(part, f"{nll:.4f}", f"{100 * error:.2f}", f"{100 * ece:.2f}") for part, nll, error, ece in parts],
+        ("part ", *(_COLUMNS[name][0] for name in names)),
+        [(part, *(_COLUMNS[name][1](row.metrics[part][name]) for name in names)) for part in PARTS],
     )
     out.print(f"Everything is in {place}", markup=False, soft_wrap=True)
 
