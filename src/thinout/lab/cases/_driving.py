@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
 from thinout.lab.case import BASELINE, Case, Recipe, dropout_arm
 from thinout.lab.cases._names import choose_data
@@ -41,7 +42,7 @@ def make_locked_video(data: str | None = None) -> Case:
     return _video("video-locked", "locked", data)
 
 
-def _video(case: str, drop: str, data: str | None) -> Case:
+def _video(case: str, drop: Literal["channels", "locked"], data: str | None) -> Case:
     name = choose_data(case, data, _SETS)
     what = "whole channels dropped" if drop == "channels" else "one mask for all frames"
     return Case(

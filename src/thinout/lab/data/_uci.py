@@ -91,7 +91,7 @@ def _places(path: Path, limit: int) -> Indices:
 
 
 def _numbers(path: Path) -> Floats:
-    rows = []
+    rows: list[list[float]] = []
     for line, text in enumerate(read_text(path, max_bytes=MAX_BYTES).splitlines(), start=1):
         cells = text.split()
         if not cells:
