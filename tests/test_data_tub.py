@@ -123,7 +123,7 @@ def test_parts_are_contiguous_blocks_apart_from_each_other(seed: int) -> None:
     assert test.tolist() == list(range(seed % 5 * 40, seed % 5 * 40 + 40))
     assert validation.tolist() == list(range(validation[0], validation[0] + 40))
     train = greys_of(splits, "train")[: len(splits.train) // 2, 0]
-    assert np.abs(train[:, None] - np.concatenate([test, validation])).min() == 11  # more than half a second of driving
+    assert np.abs(train[:, None] - np.concatenate([test, validation])).min() == 11
     assert set(test) | set(validation) | set(train) <= set(range(200))
 
 

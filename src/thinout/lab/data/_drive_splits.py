@@ -16,7 +16,7 @@ from thinout.lab.data._tub import Drive
 from thinout.lab.data._types import bad_data
 
 NUM_BLOCKS = 5
-GAP = 10  # frames, half a second of driving
+GAP = 10  # frames: half a second at the 20 a second that Donkeycar takes by default
 _Mask = npt.NDArray[np.bool_]
 
 
