@@ -72,13 +72,17 @@ def test_loading_the_bundled_set_imports_nothing_heavy() -> None:
 def test_every_set_says_what_it_is(name: str) -> None:
     dataset = data.describe(name)
     assert dataset.name == name
-    assert len(set(dataset.classes)) == dataset.num_classes >= 2
+    assert len(dataset.classes) == dataset.num_classes > 0
+    assert len(set(dataset.classes)) == dataset.num_classes
+    assert dataset.num_train > 0
+    assert all(size > 0 for size in dataset.shape)
     assert dataset.licence
     assert dataset.source.startswith("http")
-    for file in dataset.files:
-        kind, _, digits = file.checksum.partition(":")
-        assert len(digits) == {"sha256": 64, "md5": 32}[kind]
-        assert file.size > 0
+    for file in (*dataset.files, *dataset.other_files):
+        kind, _, digits = (file.checksum or "none:").partition(":")
+        assert len(digits) == {"sha256": 64, "md5": 32, "none": 0}[kind]
+        assert file.size > 0 or kind == "none"
+        assert file.url is None or kind != "none"  # what cannot be verified is not fetched
 
 
 @pytest.mark.parametrize("function", [data.describe, data.load, data.check, data.fetch])

@@ -16,7 +16,7 @@ Name = Annotated[str, typer.Argument(help="Name of a data set.")]
 
 def _state(name: str) -> str:
     states = {file.state for file in data.check(name)}
-    return "here" if states <= {"ok"} else "damaged" if "differs" in states else "not here"
+    return "here" if states <= {"ok", "unverified"} else "damaged" if "differs" in states else "not here"
 
 
 @app.command("list")
@@ -56,6 +56,6 @@ def check(name: Name, as_json: AsJson = False) -> None:
         print_json([{"file": each.file.name, "path": each.path, "state": each.state} for each in files])
     else:
         print_table("", ("file ", "state ", "path "), [(each.file.name, each.state, each.path) for each in files])
-    if any(each.state != "ok" for each in files):
+    if any(each.state not in ("ok", "unverified") for each in files):
         note(f"Get it with: thinout data fetch {name}")
         raise typer.Exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
@@ -73,15 +74,6 @@ def train(
     _print_row(row, place, as_json)
 
 
-_SHOWN = {
-    "nll": ("NLL", 1, 4),
-    "error": ("error %", 100, 2),
-    "ece": ("ECE %", 100, 2),
-    "f1": ("F1", 1, 4),
-}
-"""Title, scale and digits of each number that is printed."""
-
-
 def _folder_name(case: Case, run: Run) -> str:
     return f"train-{case.name}-{case.data_name}-p{run.arm.p!r}-seed{run.seed}".replace(" ", "-")
 
@@ -93,6 +85,21 @@ def _check_folder(place: Path) -> None:
         bad_usage("train", "--folder", "a folder", place, "There is a file of that name. Give another --folder.")
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"
+
+
+_COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "nll": ("NLL", "{:.4f}".format),
+    "error": ("error %", _percent),
+    "ece": ("ECE %", _percent),
+    "auc": ("AUC", "{:.4f}".format),
+    "f1": ("F1", "{:.4f}".format),
+    "rmse": ("RMSE", "{:.4g}".format),
+}
+"""What is printed of a part, where the task has it."""
+
+
 def _print_row(row: Row, place: Path, as_json: bool) -> None:
     if as_json:
         print_json({"metrics": row.metrics, "best_epoch": row.best_epoch, "status": row.status, "reason": row.reason})
@@ -101,16 +108,11 @@ def _print_row(row: Row, place: Path, as_json: bool) -> None:
         raise typer.Exit(1)
     if as_json:
         return
-    # What the task does not measure is absent or NaN.
-    shown = {name: how for name, how in _SHOWN.items() if not math.isnan(row.metrics["test"].get(name, math.nan))}
-    parts = [
-        (part, *(f"{scale * row.metrics[part][name]:.{digits}f}" for name, (_, scale, digits) in shown.items()))
-        for part in ("train", "validation", "test")
-    ]
+    names = [name for name in _COLUMNS if math.isfinite(row.metrics["test"].get(name, math.nan))]
     print_table(
         f"{row.arm}, best epoch {row.best_epoch} of {row.num_epochs}, {duration(row.seconds)}",
-        ("part ", *(title for title, _, _ in shown.values())),
-        parts,
+        ("part ", *(_COLUMNS[name][0] for name in names)),
+        [(part, *(_COLUMNS[name][1](row.metrics[part][name]) for name in names)) for part in PARTS],
     )
     out.print(f"Everything is in {place}", markup=False, soft_wrap=True)
 

@@ -131,6 +131,8 @@ class Case:
         metric: the primary metric, the one that gets verdicts: ``"nll"``, ``"error"``, ``"ece"`` or
             ``"balanced_error"``.
         arms: the treatments compared; the first is the baseline.
+        has_numbered_splits: whether `data` is called with the run's own seed (0, 1, 2 ...), for data that come in
+            numbered splits; else with one derived from it, which says nothing to a reader.
 
     Example:
         >>> from torch import nn
@@ -154,6 +156,7 @@ class Case:
     task: TaskName = "classification"
     metric: Metric = "nll"
     arms: tuple[Arm, ...] = (BASELINE, dropout_arm(0.2), dropout_arm(1 / 3), dropout_arm(0.5))
+    has_numbered_splits: bool = False
 
     def splits(self, seed: int) -> Splits:
         """Return the data of one seed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -67,6 +69,22 @@ def classification_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
         "ece": expected_calibration_error(logits, labels),
         "balanced_error": balanced_error(logits, labels),
     }
+
+
+def root_mean_squared_error(outputs: Tensor, targets: Tensor, std: Sequence[float] = (1.0,)) -> float:
+    """Return the root of the mean squared distance between outputs and targets, both (N, D), in the targets' own unit.
+
+    Args:
+        outputs: standardised predictions.
+        targets: standardised targets.
+        std: what each of the D targets was divided by.
+
+    Example:
+        >>> root_mean_squared_error(torch.zeros(2, 1), torch.ones(2, 1), (5.0,))
+        5.0
+    """
+    distances = (outputs - targets).double() * torch.tensor(std, dtype=torch.float64)
+    return distances.square().sum(1).mean().sqrt().item()
 
 
 def balanced_error(logits: Tensor, labels: Tensor) -> float:

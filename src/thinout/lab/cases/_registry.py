@@ -11,7 +11,18 @@ from typing import Any
 
 from thinout._checks import ThinoutError, UsageError, bad_usage
 from thinout.lab.case import Case
-from thinout.lab.cases import _alexnet, _charlm, _digits_speech, _lenet5, _lenet5_1998, _mlp, _sms
+from thinout.lab.cases import (
+    _alexnet,
+    _charlm,
+    _digits_speech,
+    _driving,
+    _lenet5,
+    _lenet5_1998,
+    _mlp,
+    _series,
+    _sms,
+    _tables,
+)
 
 _BUILT_IN: dict[str, Callable[[str | None], Case]] = {
     "alexnet": _alexnet.make_case,
@@ -23,12 +34,19 @@ _BUILT_IN: dict[str, Callable[[str | None], Case]] = {
     "charlm-transformer": _charlm.make_transformer,
     "charlm-weights": _charlm.make_weights,
     "digits-speech": _digits_speech.make_case,
+    "driving": _driving.make_case,
+    "health": _tables.make_health,
+    "imbalanced": _tables.make_imbalanced,
     "lenet5": _lenet5.make_case,
     "lenet5-1998": _lenet5_1998.make_case,
     "mlp": _mlp.make_case,
     "mlp-2x4096": _mlp.make_wide,
     "mlp-deepnet": _mlp.make_uneven,
+    "series": _series.make_case,
     "sms": _sms.make_case,
+    "uci": _tables.make_uci,
+    "video": _driving.make_video,
+    "video-locked": _driving.make_locked_video,
 }
 """A built-in case is one file with `make_case(data)`, and one line here."""
 

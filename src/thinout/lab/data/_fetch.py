@@ -46,7 +46,7 @@ def _present(state: FileCheck) -> Path | None:
     if state.state == "differs" and state.path is not None and not state.path.is_relative_to(cache_folder()):
         remedy = "Remove or replace it: it hides any copy that is fetched into the cache folder."
         bad_data("fetch", str(state.path), f"of {state.file.checksum}", "another one", remedy)
-    return state.path if state.state == "ok" else None
+    return state.path if state.state in ("ok", "unverified") else None
 
 
 def _download(dataset: DataSet, file: DataFile, progress: Progress | None) -> Path:
@@ -54,7 +54,7 @@ def _download(dataset: DataSet, file: DataFile, progress: Progress | None) -> Pa
 
     folder = cache_folder() / (dataset.folder or dataset.name)
     by_hand = f"Call it again, or put the file into {folder} by hand; see {dataset.source}."
-    if file.url is None:
+    if file.url is None or file.checksum is None:
         bad_data("fetch", file.name, "a file with a verified address", "none", by_hand)
     pooch.get_logger().setLevel("WARNING")  # progress is the caller's matter
 

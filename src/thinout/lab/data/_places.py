@@ -23,13 +23,13 @@ class FileCheck:
         file: what was looked for.
         path: where it was found, or None.
         size: its length in bytes, or None.
-        state: "ok", "differs" (checksum) or "missing".
+        state: "ok", "differs" (checksum), "unverified" (no checksum is known) or "missing".
     """
 
     file: DataFile
     path: Path | None
     size: int | None
-    state: Literal["ok", "differs", "missing"]
+    state: Literal["ok", "differs", "unverified", "missing"]
 
 
 def cache_folder() -> Path:
@@ -62,9 +62,19 @@ def find(dataset: DataSet, file: DataFile) -> Path | None:
     return None
 
 
+def present_files(dataset: DataSet) -> tuple[DataFile, ...]:
+    """Return the files that a data set is read from: `files`, or `other_files` where only those are all there."""
+
+    def are_here(files: tuple[DataFile, ...]) -> bool:
+        return bool(files) and all(find(dataset, file) for file in files)
+
+    use_others = are_here(dataset.other_files) and not are_here(dataset.files)
+    return dataset.other_files if use_others else dataset.files
+
+
 def require(dataset: DataSet) -> dict[str, Path]:
     """Return the path of every file of the data set, or say what is missing and what to do about it."""
-    found = {file.name: find(dataset, file) for file in dataset.files}
+    found = {file.name: find(dataset, file) for file in present_files(dataset)}
     missing = [name for name, path in found.items() if path is None]
     if missing:
         looked = " or ".join(str(folder) for folder in search_folders(dataset))
@@ -74,7 +84,7 @@ def require(dataset: DataSet) -> dict[str, Path]:
 
 def check_files(dataset: DataSet) -> list[FileCheck]:
     """Compare the checksums of all files of a data set."""
-    return [_check_file(dataset, file) for file in dataset.files]
+    return [_check_file(dataset, file) for file in present_files(dataset)]
 
 
 def file_sha256(path: Path) -> str:
@@ -89,8 +99,10 @@ def tree_sha256(folder: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def checksum(file: DataFile, path: Path) -> str:
-    """Return the checksum of the kind that is known of a file, as `DataFile.checksum` writes it."""
+def checksum(file: DataFile, path: Path) -> str | None:
+    """Return the checksum of the kind that is known of a file, as `DataFile.checksum` writes it; None where none is."""
+    if file.checksum is None:
+        return None
     if file.is_folder:
         return f"sha256:{tree_sha256(path)}"
     kind = file.checksum.partition(":")[0]
@@ -98,9 +110,9 @@ def checksum(file: DataFile, path: Path) -> str:
 
 
 def verify(dataset: DataSet, paths: Mapping[str, Path]) -> None:
-    """Raise DataError unless every file of a data set has its checksum."""
-    for file in dataset.files:
-        if (got := checksum(file, paths[file.name])) != file.checksum:
+    """Raise DataError unless every file at one of the paths has its checksum, where one is known."""
+    for file in (*dataset.files, *dataset.other_files):
+        if file.name in paths and (got := checksum(file, paths[file.name])) != file.checksum:
             remedy = f"This is another or a damaged file. Replace it; see {dataset.source}."
             bad_data(paths[file.name], "file", f"of {file.checksum}", got, remedy)
 
@@ -121,6 +133,8 @@ def _check_file(dataset: DataSet, file: DataFile) -> FileCheck:
     if path is None:
         return FileCheck(file, None, None, "missing")
     is_raw = path.name != file.name
+    if not is_raw and file.checksum is None:
+        return FileCheck(file, path, path.stat().st_size, "unverified")
     try:
         if is_raw:
             got = (file.content_sha256 or file_sha256)(path)

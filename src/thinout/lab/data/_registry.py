@@ -50,7 +50,7 @@ def load(name: str) -> Any:
         name: one of `names()`.
 
     Returns:
-        `ImageData` of a set of images, otherwise what its reader returns, such as `Messages` or `Recordings`.
+        `ImageData` of a set of images, otherwise what its reader returns, such as `ArrayData` or `Messages`.
 
     Raises:
         UsageError: no such data set.

@@ -21,7 +21,11 @@ from thinout.lab.data._places import BUNDLED_SET, file_sha256
 from thinout.lab.data._sampling import stratified_subset
 from thinout.lab.data._shakespeare import TINY_SHAKESPEARE, TINY_SHAKESPEARE_SMALL
 from thinout.lab.data._sms import SMS_SPAM
+from thinout.lab.data._table_sets import TABLE_SETS
+from thinout.lab.data._tub import DONKEY_TUB
 from thinout.lab.data._types import Bytes, DataFile, DataSet, ImageData, bad_data, check_labelled
+from thinout.lab.data._uci import UCI_SETS
+from thinout.lab.data._ucr import UCR_SETS
 
 SMALL_SEED = 2017
 SMALL_TRAIN = 400  # images per class
@@ -211,5 +215,9 @@ DATA_SETS = {
         SMS_SPAM,
         TINY_SHAKESPEARE,
         TINY_SHAKESPEARE_SMALL,
+        *TABLE_SETS,
+        *UCI_SETS,
+        *UCR_SETS,
+        DONKEY_TUB,
     )
 }

@@ -30,6 +30,7 @@ class Splits:
         std: what `split` divided by, their standard deviation.
         plain_train: the training part without what is drawn at random for each look at it, which is what it is
             measured on; None where nothing is drawn.
+        target_std: what numbers to be predicted were divided by, for errors in their own unit; () of classes.
     """
 
     train: Dataset[tuple[Tensor, ...]]
@@ -40,6 +41,7 @@ class Splits:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     plain_train: Dataset[tuple[Tensor, ...]] | None = None
+    target_std: tuple[float, ...] = ()
 
     @property
     def measured_train(self) -> Dataset[tuple[Tensor, ...]]:
@@ -98,7 +100,7 @@ def cut(data: ImageData, *, seed: int, validation: float) -> tuple[Indices, Indi
     Raises:
         ValueError, TypeError, DataError: as `split`; of data in groups, each class needs two.
     """
-    share = _check_share(validation)
+    share = check_share(validation)
     check_count("split", "seed", seed, at_least=0)
     _check_data(data)
     if data.train_groups is None:
@@ -110,7 +112,8 @@ def cut(data: ImageData, *, seed: int, validation: float) -> tuple[Indices, Indi
     return np.setdiff1d(np.arange(len(data.train_labels)), held), held
 
 
-def _check_share(validation: object) -> float:
+def check_share(validation: object) -> float:
+    """Return the share that is held out as a float, or raise."""
     if isinstance(validation, bool) or not isinstance(validation, numbers.Real):
         bad_type("split", "validation", "a number in (0, 1)", repr(validation))
     share = float(validation)

@@ -36,9 +36,9 @@ class DataFile:
 
     Args:
         name: file name inside of the data set's folder.
-        size: length in bytes; of a folder, of all files in it.
-        sha256: checksum of the file as distributed, or None where its publisher gives an md5 alone; of a folder, see
-            `tree_sha256`.
+        size: length in bytes; of a folder, of all files in it; 0 where it could not be verified.
+        sha256: checksum of the file as distributed, or None where its publisher gives an md5 alone, or where no copy
+            could be verified; of a folder, see `tree_sha256`.
         url: where it can be fetched, or None where no address could be verified.
         raw_size: length in bytes after decompression, for a `.gz` file.
         raw_sha256: checksum after decompression, for a `.gz` file or one with a `content_sha256`.
@@ -49,8 +49,8 @@ class DataFile:
     """
 
     name: str
-    size: int
-    sha256: str | None
+    size: int = 0
+    sha256: str | None = None
     url: str | None = None
     raw_size: int | None = None
     raw_sha256: str | None = None
@@ -60,9 +60,10 @@ class DataFile:
     content_sha256: Callable[[Path], str] | None = None
 
     @property
-    def checksum(self) -> str:
-        """The checksum with its kind, for example ``"sha256:7f0c..."``."""
-        return f"sha256:{self.sha256}" if self.sha256 else f"md5:{self.md5}"
+    def checksum(self) -> str | None:
+        """The checksum with its kind, for example ``"sha256:7f0c..."``; None where none is known."""
+        known = {"sha256": self.sha256, "md5": self.md5}
+        return next((f"{kind}:{digits}" for kind, digits in known.items() if digits), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,15 +97,16 @@ class DataSet:
     Args:
         name: what the user types.
         title: one line for people.
-        classes: class names in label order.
+        classes: class names in label order; of numbers to be predicted, their names.
         shape: of one input; (channels, height, width) of an image, () where a case cuts the inputs.
-        num_train: examples in the training part, official where there is such a part.
-        num_test: examples in the test part.
+        num_train: examples in the training part, official where there is such a part; all, where there is no test part.
+        num_test: examples in the test part, or 0.
         licence: the licence as its publisher states it.
         source: page where the data can be had by hand.
         folder: sub-folder of the data folder, or None for data that come inside of the package.
         files: what the folder must hold.
         read: turns the files' paths (by file name) into what `load` returns: `ImageData`, or another container.
+        other_files: the same data in another form, which is read where the folder does not hold `files`.
     """
 
     name: str
@@ -118,6 +120,7 @@ class DataSet:
     folder: str | None
     files: tuple[DataFile, ...]
     read: Callable[[DataSet, Mapping[str, Path]], Any]
+    other_files: tuple[DataFile, ...] = ()
 
     @property
     def num_classes(self) -> int:

@@ -9,7 +9,10 @@ from thinout.lab.models._lenet5 import LeNet5 as LeNet5
 from thinout.lab.models._lenet5 import lenet5_1998 as lenet5_1998
 from thinout.lab.models._mlp import MLP as MLP
 from thinout.lab.models._ngrams import NgramNet as NgramNet
+from thinout.lab.models._series import SeriesNet as SeriesNet
 from thinout.lab.models._spectrogram import SpectrogramNet as SpectrogramNet
+from thinout.lab.models._steering import ClipNet as ClipNet
+from thinout.lab.models._steering import SteeringNet as SteeringNet
 
 __all__ = [
     "MLP",
@@ -17,9 +20,12 @@ __all__ = [
     "CausalAttention",
     "CharLSTM",
     "CharTransformer",
+    "ClipNet",
     "LeNet5",
     "NgramNet",
+    "SeriesNet",
     "SmallAlexNet",
     "SpectrogramNet",
+    "SteeringNet",
     "lenet5_1998",
 ]

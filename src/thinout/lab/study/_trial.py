@@ -13,7 +13,7 @@ from thinout._checks import ThinoutError, UsageError, bad_usage
 from thinout.lab.case import Arm, Case
 from thinout.lab.data import Splits
 from thinout.lab.tasks import Task, get_task
-from thinout.lab.training import RunSeeds, build_model, error_text, predict
+from thinout.lab.training import RunSeeds, build_model, error_text, predict, split_seed
 
 NUM_TRIED = 4
 _PARTS = ("train", "validation", "test")
@@ -22,7 +22,7 @@ _PARTS = ("train", "validation", "test")
 def try_case(case: Case, arms: Sequence[Arm], seed: int) -> None:
     """Raise UsageError unless the data of a seed and the network of every arm can be used."""
     seeds = RunSeeds.from_seed(seed)
-    splits = _load(case, seeds.split)
+    splits = _load(case, split_seed(case, seed))
     _check_splits(case, splits)
     for arm in arms:
         model = build_model(case, arm.p, seeds)

@@ -16,6 +16,7 @@ from thinout.lab.training._run import is_main_process as is_main_process
 from thinout.lab.training._run import train_run as train_run
 from thinout.lab.training._seeds import RunSeeds as RunSeeds
 from thinout.lab.training._seeds import seeded as seeded
+from thinout.lab.training._seeds import split_seed as split_seed
 from thinout.lab.training._trackers import CsvTracker as CsvTracker
 from thinout.lab.training._trackers import Tracker as Tracker
 from thinout.lab.training._trackers import make_tracker as make_tracker
@@ -42,6 +43,7 @@ __all__ = [
     "predict",
     "provenance_of",
     "seeded",
+    "split_seed",
     "train_run",
 ]
 

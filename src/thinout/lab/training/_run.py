@@ -20,13 +20,14 @@ from thinout._checks import ThinoutError, bad_usage
 from thinout.lab.case import Case, Recipe, Run
 from thinout.lab.cases import resolve
 from thinout.lab.data import Splits
+from thinout.lab.metrics import root_mean_squared_error
 from thinout.lab.rows import Row, write_atomically
 from thinout.lab.tasks import get_task
 from thinout.lab.training._batches import Examples, num_examples
 from thinout.lab.training._evaluate import first_filters, predict, watch_activations
 from thinout.lab.training._loop import FitResult, fit
 from thinout.lab.training._provenance import now, provenance
-from thinout.lab.training._seeds import RunSeeds, seeded
+from thinout.lab.training._seeds import RunSeeds, seeded, split_seed
 from thinout.lab.training._trackers import Tracker
 from thinout.lab.training._trainer import TRAIN_SAMPLE, Progress, Trainer, TrainingError
 
@@ -63,7 +64,7 @@ def train_run(
     case = resolve(run.case, run.data) if case is None else case
     seeds = RunSeeds.from_seed(run.seed)
     try:
-        splits = case.splits(seeds.split)
+        splits = case.splits(split_seed(case, run.seed))
         model = build_model(case, run.arm.p, seeds)
         result = fit(
             model, splits, run.recipe, seeds=seeds, task=case.task, tracker=tracker, checkpoint=checkpoint,
@@ -133,6 +134,9 @@ def measure(model: nn.Module, splits: Splits, task: str = "classification") -> d
     if filters is not None:
         arrays["filters"] = filters.numpy()
     metrics = {name: judge.metrics(*predictions) for name, predictions in parts.items()}
+    if splits.target_std:
+        for name, predictions in parts.items():
+            metrics[name]["rmse"] = root_mean_squared_error(*predictions, splits.target_std)
     return {"metrics": metrics, "layers": layers, "arrays": arrays}
 
 
@@ -149,7 +153,7 @@ def estimate_seconds(
         num_threads: threads of torch during the measurement, as the workers will have; None leaves them.
     """
     recipe, seeds = recipe or case.recipe, RunSeeds.from_seed(0)
-    splits = case.splits(seeds.split)
+    splits = case.splits(split_seed(case, 0))
     length = (num_steps + _WARM_UP) * recipe.batch_size
     short = dataclasses.replace(
         splits,

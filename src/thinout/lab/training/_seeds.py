@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset, TensorDataset
 
 from thinout._checks import check_count
+from thinout.lab.case import Case
 from thinout.lab.data import Splits, Viewed
 
 
@@ -59,6 +60,11 @@ class RunSeeds:
     def epoch_loads(self, epoch: int, rank: int) -> int:
         """Return the seed of what a data set draws while one process loads the batches of one epoch."""
         return derive(self.order, epoch, rank, _LOADS)[0]
+
+
+def split_seed(case: Case, seed: int) -> int:
+    """Return the seed that a case's `splits` takes in the run of a seed."""
+    return seed if case.has_numbered_splits else RunSeeds.from_seed(seed).split
 
 
 _LOADS = 1  # tells these seeds from the ones of the orders
