@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from thinout import functional as F
 from thinout import ops
@@ -317,3 +318,9 @@ def test_the_seed_of_torch_governs_the_keys():
 def test_bad_input_is_answered_in_one_form(call, error, words):
     with pytest.raises(error, match=words):
         call(torch.ones(3, 4))
+
+
+def test_a_mask_on_a_gpu_takes_a_key_that_lies_there():
+    with FakeTensorMode():  # "cuda" is "cuda:0", though the two devices do not compare equal
+        key = torch.zeros((), dtype=torch.int64, device="cuda")
+        assert ops.dropout_mask((4,), key, 0.5, device="cuda").device == key.device

@@ -300,7 +300,8 @@ def check_batch_sizes(spec: LayerSpec) -> None:
         if isinstance(leaf, Tensor) and leaf.dim():
             torch._dynamo.maybe_mark_dynamic(leaf, 0)
     torch._dynamo.reset()
-    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    # Without the flag dynamo refuses whatever is a torch.nn.LSTM, GRU or RNN.
+    compiled = torch._dynamo.config.patch(allow_rnn=True)(torch.compile(layer, backend="aot_eager", fullgraph=True))
     got, expected = _seeded(compiled, *inputs), _seeded(layer, *inputs)
     _expect_equal(got, expected, "compiled output for a symbolic size", spec.tolerance)
 
@@ -419,7 +420,9 @@ def check_state_dict(spec: LayerSpec) -> None:
     _expect_equal(_seeded(loaded, *inputs), _seeded(layer, *inputs), "output after a checkpoint was loaded")
     if spec.twin is not None:
         _expect(isinstance(layer, spec.twin), f"{type(layer).__name__} is no torch.nn.{spec.twin.__name__}")
-        names = inspect.signature(spec.twin).parameters
+        # Recurrent classes take their arguments by *args, and their base by name.
+        makers = [vars(base)["__init__"] for base in spec.twin.__mro__ if "__init__" in vars(base)]
+        names = {name for maker in makers for name in inspect.signature(maker).parameters}
         twin = spec.twin(**{name: value for name, value in spec.arguments.items() if name in names})
         layer.load_state_dict(twin.state_dict(), strict=True)
         twin.load_state_dict(layer.state_dict(), strict=True)
