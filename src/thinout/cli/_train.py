@@ -26,7 +26,7 @@ from thinout.cli._options import (
 from thinout.cli._output import duration, out, print_json, print_table, problem, progress_bar
 from thinout.lab.case import Case, Run, dropout_arm
 from thinout.lab.cases import resolve
-from thinout.lab.rows import Row, write_row
+from thinout.lab.rows import PARTS, Row, write_row
 from thinout.lab.study import STUDY_FILE
 from thinout.lab.summary import summarize
 from thinout.lab.training import is_main_process, make_tracker, train_run
