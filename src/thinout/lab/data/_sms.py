@@ -1,7 +1,7 @@
 """The SMS Spam Collection: one message a line, ``ham`` or ``spam``, a tab, the text, in UTF-8.
 
-One message in fourteen is a copy of another. Copies stay in one part, or a network could be tested on what it has learned
-by heart.
+One message in fourteen is a copy of another. Copies stay in one part, or a network could be tested on what it has
+learned by heart.
 """
 
 from __future__ import annotations
