@@ -98,6 +98,19 @@ def test_an_archive_cut_short_is_an_error_or_whole(tmp_path: Path, kind: str) ->
     assert errors > 20
 
 
+DAMAGED = {
+    "noise for bzip2": b"BZh91AY&SY" + bytes(40),
+    "a name that is no UTF-8": zip_of({"é.wav": b""}).replace("é".encode(), b"\xff\xfe"),
+    "a version of zip that nobody knows": zip_of({"x.wav": b""}).replace(b"PK\1\2\x14\3\x14", b"PK\1\2\x14\3\xff"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_damaged_archive_is_called_so(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(DataError, match=r"a complete zip or tar archive, got .*Do not trust"):
+        read(tmp_path, DAMAGED[kind])
+
+
 BAD_NAMES = ["/etc/x.wav", "../x.wav", "set/../../x.wav", "..", "\\x.wav", "..\\x.wav", "C:\\x.wav", "c:x.wav"]
 
 

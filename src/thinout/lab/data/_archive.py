@@ -8,6 +8,7 @@ import io
 import lzma
 import re
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -27,7 +28,11 @@ _CHUNK = 2**16
 _REPLACE = "Do not trust this archive; get it anew from its publisher."
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
-_BROKEN = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile)
+_BROKEN = (
+    zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile,
+    # What else Python's readers let through of a damaged header: a name that is no UTF-8, a version not known.
+    ValueError, NotImplementedError, struct.error, OverflowError,
+)  # fmt: skip
 
 
 def read_members(
@@ -59,6 +64,8 @@ def read_members(
     except _BROKEN as error:
         bad_data(path, "file", "a complete zip or tar archive", f"{type(error).__name__}: {error}", _REPLACE)
     except OSError as error:
+        if error.errno is None:  # not the system's: bz2 says so where a file is damaged
+            bad_data(path, "file", "a complete zip or tar archive", error, _REPLACE)
         unreadable(path, error)
 
 

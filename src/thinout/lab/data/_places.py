@@ -74,8 +74,9 @@ def present_files(dataset: DataSet) -> tuple[DataFile, ...]:
 
 def require(dataset: DataSet) -> dict[str, Path]:
     """Return the path of every file of the data set, or say what is missing and what to do about it."""
-    found = {file.name: find(dataset, file) for file in present_files(dataset)}
-    missing = [name for name, path in found.items() if path is None]
+    files = present_files(dataset)
+    found = {file.name: find(dataset, file) for file in files}
+    missing = [" or ".join((file.name, *file.other_names)) for file in files if found[file.name] is None]
     if missing:
         looked = " or ".join(str(folder) for folder in search_folders(dataset))
         bad_data(dataset.name, "files", f"in {looked}", f"no {', '.join(missing)}", _remedy(dataset))
