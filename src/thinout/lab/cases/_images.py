@@ -13,7 +13,7 @@ DEFAULT = "fashion-mnist-small"
 GREY = ("fashion-mnist-small", "mnist-small", "fashion-mnist", "mnist")
 SIGNS = ("gtsrb-small", "gtsrb")
 
-SIGN_VIEW = Sign(degrees=15, shift=0.1, scale=0.2)
+SIGN_VIEW = Sign(degrees=10, shift=0.08, scale=0.1)
 """How training images of signs are moved: what a sign's frame differs by from the next, as its finder crops it."""
 
 
