@@ -323,8 +323,8 @@ def test_two_processes_train_through_the_command(workplace):
 
 
 WRONG = [
-    (["study", "lenet6"], 2, "`case` must be one of lenet5, lenet5-1998, got 'lenet6'. Did you mean lenet5?"),
-    (["study", "lenet5", "--data", "mnits"], 2, "mnist, got 'mnits'. Did you mean mnist?"),
+    (["study", "lenet6"], 2, ", got 'lenet6'. Did you mean lenet5?"),
+    (["study", "lenet5", "--data", "mnits"], 2, ", got 'mnits'. Did you mean mnist?"),
     (["study", "lenet5", "--p", "1e999"], 2, "`--p` must be a number in [0, 1], got 1e999"),
     (["study", "lenet5", "--p", "1/0"], 2, "`--p` must be a number in [0, 1], as 0.2 or 1/3, got '1/0'"),
     (["study", "lenet5", "--p", "0.5/"], 2, "`--p` must be a number in [0, 1], as 0.2 or 1/3, got '0.5/'"),

@@ -11,7 +11,7 @@ from thinout.lab.models import LeNet5
 
 _SMALL = Recipe(epochs=40, patience=8)
 _FULL = Recipe(epochs=12, batch_size=128, schedule="cosine", patience=None)
-_SIGNS = Recipe(epochs=60, schedule="cosine", patience=None)
+_SIGNS = Recipe(epochs=30, schedule="cosine", patience=None)
 _ALL_SIGNS = Recipe(epochs=15, batch_size=128, schedule="cosine", patience=None)
 
 RECIPES = {"fashion-mnist": _FULL, "mnist": _FULL, "gtsrb-small": _SIGNS, "gtsrb": _ALL_SIGNS}
