@@ -248,6 +248,14 @@ class TestDropAttention:
         (gradient,) = torch.autograd.grad((y * random(4, seed=3)).sum(), x)
         assert torch.equal(gradient[whole], random(4, seed=3).expand_as(gradient)[whole])
 
+    def test_a_compiled_rate_of_0_leaves_rows_that_do_not_sum_to_1(self) -> None:
+        layer, x = tnn.DropAttention(0.3), random(6, 8).softmax(-1) / 2
+        torch._dynamo.reset()
+        compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+        torch.testing.assert_close(compiled(x).sum(-1), torch.ones(6, dtype=torch.float64))
+        layer.p = 0.0
+        assert torch.equal(compiled(x), x)
+
     def test_a_row_of_zeros_stays_zero(self) -> None:
         y = F.drop_attention(torch.zeros(2, 3), 0.5, training=True, key=1)
         assert torch.equal(y, torch.zeros(2, 3))

@@ -191,6 +191,12 @@ def test_alpha_dropout_is_two_affine_branches_with_the_published_constants(p):
     torch.testing.assert_close(y, torch.where(keep, a * x + b, a * SATURATION + b), rtol=0, atol=1e-14)
 
 
+def test_alpha_dropout_at_a_rate_that_is_no_step_of_the_mask_is_the_input_bit_for_bit():
+    x = torch.tensor([1e-9, -3.0, math.inf, 7e8])
+    assert torch.equal(F.alpha_dropout(x, 1e-6, training=True), x)
+    assert torch.equal(F.feature_alpha_dropout(x[None], 1e-6, training=True)[0], x)
+
+
 @pytest.mark.parametrize(("mean", "var"), [(0.0, 1.0), (-2.0, 0.25), (3.0, 4.0)])
 @pytest.mark.parametrize("p", RATES)
 def test_alpha_dropout_keeps_mean_and_variance(p, mean, var):

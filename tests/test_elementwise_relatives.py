@@ -306,6 +306,12 @@ def test_the_loss_of_the_mean_is_another_objective():
 # Swapout
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_noise_shape_that_does_not_fit_is_refused_in_each_mode(training):
+    with pytest.raises(ValueError, match="swapout: `noise_shape` must be of length 1"):
+        F.swapout(torch.ones(2), torch.ones(2), training=training, noise_shape=(1, 2))
+
+
 def test_special_cases_of_swapout():
     x, branch = torch.randn(2, 6, 5)
     assert torch.equal(F.swapout(x, branch, p_skip=0.0, p_branch=0.0, training=True), x + branch)

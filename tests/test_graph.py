@@ -36,6 +36,12 @@ def undirected(num_nodes: int, num_pairs: int) -> torch.Tensor:
 
 
 class TestDropEdge:
+    @pytest.mark.parametrize(("num_edges", "p"), [(45, 0.7), (50, 0.59), (75, 0.14)])
+    def test_exact_rounds_as_python_does(self, num_edges: int, p: float) -> None:
+        # In float32 the products are 31.5, 29.5 and 10.5, and rounded to even.
+        kept, _ = F.drop_edge(random_edges(20, num_edges), p, exact=True, training=True)
+        assert num_edges - kept.size(1) == round(p * num_edges)
+
     @pytest.mark.parametrize("exact", [True, False])
     @pytest.mark.parametrize("both", [True, False])
     def test_kept_edges_are_a_subset_and_ids_say_which(self, exact: bool, both: bool) -> None:
@@ -214,6 +220,14 @@ class TestNormalizeEdges:
         assert (y[[0, 2, 3]] == 0).all()
         (gradient,) = torch.autograd.grad(y.sum(), weight)
         assert gradient.isfinite().all()
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_degrees_are_exact_in_half_precision(self, dtype: torch.dtype) -> None:
+        # Added up in bfloat16 a thousand ones are 256, in float16 ten thousand are 2048.
+        edges = torch.zeros(2, 10_000, dtype=torch.int64)
+        weight = F.normalize_edges(edges, torch.ones(10_000, dtype=dtype), num_nodes=1)
+        assert weight.dtype == dtype
+        assert torch.equal(weight, torch.full((10_000,), 1e-4).to(dtype))
 
     @pytest.mark.parametrize("mode", ["row", "symmetric"])
     def test_gradient(self, mode: str) -> None:

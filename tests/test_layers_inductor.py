@@ -1,4 +1,4 @@
-"""Eight layers through PyTorch's own compiler, with code generation: the masks are eager's, forward and backward."""
+"""Nine layers through PyTorch's own compiler, with code generation: the masks are eager's, forward and backward."""
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ LAYERS = (
     "Dropout2d",
     "AlphaDropout",
     "Uout",
+    "GaussianDropout",
     "DropBlock2d",
     "StochasticDepth",
     "DropConnectLinear",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -143,12 +144,46 @@ class TestRDrop:
             F.r_drop_loss(*LOGITS, self.target[:5])
         with pytest.raises(ValueError, match="`second` must be of the shape"):
             F.r_drop_loss(LOGITS[0], LOGITS[1, :5], self.target)
-        with pytest.raises(ValueError, match="`alpha` must be a number of at least 0"):
-            F.r_drop_loss(*LOGITS, self.target, alpha=-1.0)
-        with pytest.raises(ValueError, match="`label_smoothing` must be"):
-            F.r_drop_loss(*LOGITS, self.target, label_smoothing=1.5)
+        makers = (partial(F.r_drop_loss, *LOGITS, self.target), RDropLoss)
+        for alpha, error in ((-1.0, ValueError), (math.inf, ValueError), (math.nan, ValueError), ("1", TypeError)):
+            for make in makers:
+                with pytest.raises(error, match="`alpha` must be a finite number of at least 0"):
+                    make(alpha=alpha)
+        for make in makers:
+            with pytest.raises(ValueError, match="`label_smoothing` must be"):
+                make(label_smoothing=1.5)
         with pytest.raises(TypeError, match="`target` must be a tensor of integers"):
             F.r_drop_loss(*LOGITS, self.target.float())
+
+    def test_every_class_of_unsigned_targets_counts(self) -> None:
+        logits = random(1, 200)  # -100 is 156 in uint8
+        expected = F.r_drop_loss(logits, logits, torch.tensor([156]))
+        assert torch.equal(F.r_drop_loss(logits, logits, torch.tensor([156], dtype=torch.uint8)), expected)
+        assert expected > 0
+
+    def test_a_batch_whose_sum_is_infinite_in_float16_has_a_finite_mean(self) -> None:
+        first, second = (10 * random(2, 8000, 10)).half()
+        mask, target = torch.ones(8000, dtype=torch.bool), torch.zeros(8000, dtype=torch.int64)
+        for function in (F.symmetric_kl, partial(F.symmetric_kl, mask=mask), partial(F.r_drop_loss, target=target)):
+            exact = function(first.double(), second.double())
+            assert exact * 8000 > 65504
+            torch.testing.assert_close(function(first, second).double(), exact, rtol=1e-2, atol=0)
+
+    def test_alpha_can_be_set_without_a_new_graph(self) -> None:
+        graphs: list[object] = []
+
+        def count(graph, arguments):
+            graphs.append(graph)
+            return torch._dynamo.backends.debugging.aot_eager(graph, arguments)
+
+        torch._dynamo.reset()
+        loss = RDropLoss(1.0)
+        compiled = torch.compile(loss, backend=count, fullgraph=True)
+        for alpha in (1.0, 2.0, 0.0, 5.0):
+            loss.alpha = alpha
+            expected = F.r_drop_loss(*LOGITS, self.target, alpha=alpha)
+            torch.testing.assert_close(compiled(*LOGITS, self.target), expected)
+        assert len(graphs) == 1
 
     def test_a_loss_is_no_layer(self) -> None:
         assert "RDropLoss" not in tnn.REGISTRY

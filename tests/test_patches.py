@@ -172,6 +172,18 @@ class TestHiddenCut:
         spans = self.spans(F.hidden_cut(torch.ones(400, 10, 2), 0.4, scores=scores, lengths=lengths, training=True))
         assert max(begin + size for begin, size in spans) == 5
 
+    def test_a_compiled_ratio_of_0_cuts_nothing(self) -> None:
+        layer, x = tnn.HiddenCut(0.3), random(4, 9, 3)
+        torch._dynamo.reset()
+        compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+        assert not torch.equal(compiled(x), x)
+        layer.ratio = 0.0
+        assert torch.equal(compiled(x), x)
+
+    def test_texts_without_tokens_pass(self) -> None:
+        x = torch.ones(2, 0, 3)
+        assert F.hidden_cut(x, 0.5, scores=torch.ones(2, 0), training=True) is x
+
     def test_eval_and_ratio_0_return_the_input(self) -> None:
         x = random(2, 9, 3)
         assert tnn.HiddenCut(0.5).eval()(x) is x

@@ -73,6 +73,11 @@ class TestEmbeddingDropout:
         assert torch.equal(gradient, kept[:, None] * torch.full((10, 4), 2.0))
         assert kept[9 if row == 0 else 0 if row == 9 else 9] == (gradient[9 if row != 9 else 0] != 0).all()
 
+    @pytest.mark.parametrize("padding_idx", [10, -11])
+    def test_a_padding_index_that_is_no_word_is_refused(self, padding_idx: int) -> None:
+        with pytest.raises(ValueError, match=f"`padding_idx` must be an id of one of 10 words, got {padding_idx}"):
+            F.embedding_dropout(ids(10, 3), torch.ones(10, 4), training=False, padding_idx=padding_idx)
+
     def test_eval_and_rate_0_are_torch(self) -> None:
         layer, words = tnn.EmbeddingDropout(10, 4, p=0.5), ids(10, 3, 5)
         expected = torch_functional.embedding(words, layer.weight)

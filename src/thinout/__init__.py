@@ -13,6 +13,7 @@ from thinout import nn as nn
 from thinout import ops as ops
 from thinout import schedules as schedules
 from thinout.ops import backends as backends
+from thinout.regularization import regularization as regularization
 from thinout.torch_patch import patch_torch as patch_torch
 from thinout.torch_patch import torch_patched as torch_patched
 
@@ -28,6 +29,7 @@ __all__ = [
     "nn",
     "ops",
     "patch_torch",
+    "regularization",
     "schedules",
     "torch_patched",
 ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 
@@ -97,7 +97,7 @@ def _check_finite(where: str, value: object, name: str, allowed: str, least: flo
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         bad_type(where, name, allowed, repr(value))
     number = float(value)
-    if not math.isfinite(number) or number < least:
+    if not -math.inf < number < math.inf or number < least:  # no call of math, which dynamo cannot trace of a symbol
         bad_value(where, name, allowed, number)
     return number
 
@@ -107,9 +107,16 @@ def check_positive(where: str, name: str, value: object, *, finite: bool = True)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         bad_type(where, name, "a positive number", repr(value))
     number = float(value)
-    if not number > 0 or (finite and math.isinf(number)):
+    if not number > 0 or (finite and number == math.inf):
         bad_value(where, name, "a positive number", number)
     return number
+
+
+def check_integer(where: str, name: str, value: object) -> int:
+    """Return a whole number, or raise."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        bad_type(where, name, "a whole number", repr(value))
+    return int(value)
 
 
 def check_count(where: str, name: str, value: object, *, at_least: int = 1) -> int:
@@ -119,6 +126,19 @@ def check_count(where: str, name: str, value: object, *, at_least: int = 1) -> i
     if value < at_least:
         bad_value(where, name, f"a whole number of at least {at_least}", value)
     return int(value)
+
+
+def check_interval(where: str, name: str, value: object) -> tuple[float, float]:
+    """Return a pair of finite numbers of which the first is not the larger, or raise."""
+    allowed = "a pair of finite numbers (low, high), low <= high"
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        bad_type(where, name, allowed, repr(value))
+    if any(isinstance(end, bool) or not isinstance(end, numbers.Real) for end in value):
+        bad_type(where, name, allowed, repr(value))
+    low, high = float(value[0]), float(value[1])
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        bad_value(where, name, allowed, (low, high))
+    return low, high
 
 
 def check_choice(where: str, name: str, value: object, choices: Collection[str]) -> str:

@@ -11,15 +11,18 @@ from typing import Any
 from torch import Tensor, nn
 
 from thinout import functional as F
+from thinout._checks import check_choice, check_not_negative, check_p
+from thinout.functional._fraternal import REDUCTIONS
+from thinout.nn._rate import Adjustable, Setting, rate
 
-__all__ = ["RDropLoss", "r_drop"]
+__all__ = ["FraternalLoss", "RDropLoss", "r_drop"]
 
 
-class RDropLoss(nn.Module):
+class RDropLoss(Adjustable):
     """Cross entropies of two predictions for one input, and their divergence; see `thinout.functional.r_drop_loss`.
 
     Args:
-        alpha: weight of the divergence.
+        alpha: weight of the divergence, 0 or more; can be set at any time.
         ignore_index: class of targets that are padding.
         label_smoothing: part of the target that is spread over all classes, in [0, 1].
 
@@ -38,11 +41,13 @@ class RDropLoss(nn.Module):
     Source: Liang et al. 2021, NeurIPS, arXiv 2106.14448.
     """
 
+    alpha = Setting(check_not_negative)
+
     def __init__(self, alpha: float = 1.0, *, ignore_index: int = -100, label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.alpha = alpha
         self.ignore_index = ignore_index
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = check_p(type(self).__name__, label_smoothing, "label_smoothing")
 
     def forward(self, first: Tensor, second: Tensor, target: Tensor) -> Tensor:
         """Return the loss."""
@@ -50,7 +55,7 @@ class RDropLoss(nn.Module):
             first,
             second,
             target,
-            alpha=self.alpha,
+            alpha=rate(self, "alpha"),
             ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing,
         )
@@ -58,6 +63,49 @@ class RDropLoss(nn.Module):
     def extra_repr(self) -> str:
         """Return the arguments of the constructor."""
         return f"alpha={self.alpha}, ignore_index={self.ignore_index}, label_smoothing={self.label_smoothing}"
+
+
+class FraternalLoss(Adjustable):
+    """The price of the distance between two passes of one model under two masks; see `functional.fraternal_loss`.
+
+    The loss of a step is half the sum of both passes' losses, plus this.
+
+    Args:
+        kappa: price, 0 or more; can be set at any time.
+        reduction: "mean" over all examples, or "none", a value for each.
+
+    Shape:
+        Two outputs before the softmax, (*, m), to a 0-d tensor, or to (*) with "none".
+
+    Raises:
+        ValueError: a negative kappa, an unknown reduction, outputs of different shapes.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5))
+        >>> fraternal, x, target = FraternalLoss(), torch.randn(2, 4), torch.tensor([0, 2])
+        >>> first, second = model(x), model(x)
+        >>> cross_entropy = nn.functional.cross_entropy
+        >>> loss = (cross_entropy(first, target) + cross_entropy(second, target)) / 2 + fraternal(first, second)
+        >>> loss.backward()
+
+    Source: Zolna, Arpit, Suhubdy, Bengio 2018, "Fraternal dropout", ICLR, arXiv 1711.00066.
+    """
+
+    kappa = Setting(check_not_negative)
+
+    def __init__(self, kappa: float = 0.15, *, reduction: str = "mean") -> None:
+        super().__init__()
+        self.kappa = kappa
+        self.reduction = check_choice(type(self).__name__, "reduction", reduction, REDUCTIONS)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return the price."""
+        return F.fraternal_loss(first, second, kappa=rate(self, "kappa"), reduction=self.reduction)
+
+    def extra_repr(self) -> str:
+        """Return the arguments of the constructor."""
+        return f"kappa={self.kappa}" + ("" if self.reduction == "mean" else f", reduction={self.reduction!r}")
 
 
 def r_drop(model: nn.Module, inputs: Tensor | tuple[Any, ...], target: Tensor, **options: Any) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 from torch.utils.checkpoint import checkpoint
 
-from thinout.nn import LayerSpec
+from thinout.nn import REGISTRY, LayerSpec
 
 __all__ = ["CHECKS", "check_layer"]
 
@@ -52,10 +52,10 @@ def _expect_equal(got: Any, expected: Any, text: str, tolerance: float = 0.0) ->
             _expect(torch.equal(one, other), f"{text}:\n{one}\nis not\n{other}")
 
 
-def _seeded(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _seeded(function: Callable[..., Any], *args: Any, seed: int = _SEED, **kwargs: Any) -> Any:
     """Call a function from a fixed state of the default generator, and leave that state as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_SEED)
+        torch.manual_seed(seed)
         return function(*args, **kwargs)
 
 
@@ -121,11 +121,12 @@ def check_eval(spec: LayerSpec) -> None:
 
 
 def check_reproducible(spec: LayerSpec) -> None:
-    """The seed fixes the output, and two calls differ."""
+    """The seed fixes the output, and calls differ."""
     layer, inputs = spec.make(), spec.example()
     _expect_equal(_seeded(layer, *inputs), _seeded(layer, *inputs), "the same seed")
-    first, second = _seeded(lambda: (layer(*inputs), layer(*inputs)))
-    _expect(_differ(first, second), "two calls gave the same output")
+    # Eight calls, since a layer may take one decision for the whole batch, which comes out the same twice.
+    first, *others = _seeded(lambda: [layer(*inputs) for _ in range(8)])
+    _expect(any(_differ(first, other) for other in others), "all calls gave the same output")
 
 
 def _differ(first: Any, second: Any) -> bool:
@@ -152,8 +153,8 @@ def check_full_rate(spec: LayerSpec) -> None:
     if spec.full is None:
         _floating(inputs)[0].view(-1)[:2] = torch.tensor([float("inf"), float("nan")])
     inputs = _leaves(inputs)
-    y = layer(*inputs)
-    expected = torch.zeros_like(inputs[0]) if spec.full is None else spec.full(layer, *inputs)
+    y = _seeded(layer, *inputs)
+    expected = torch.zeros_like(inputs[0]) if spec.full is None else _seeded(spec.full, layer, *inputs)
     _expect_equal(y, expected, "output at rate 1", spec.tolerance)
     if not _floating(inputs) or not any(leaf.requires_grad for leaf in _floating(y)):
         return
@@ -273,21 +274,44 @@ def check_compile(spec: LayerSpec) -> None:
         return first(*inputs), second(*inputs), first(*inputs)
 
     torch._dynamo.reset()
-    compiled = torch.compile(sites, backend=count, fullgraph=True)
+    # Without the flag dynamo refuses whatever is a torch.nn.LSTM, GRU or RNN.
+    compiled = torch._dynamo.config.patch(allow_rnn=True)(torch.compile(sites, backend=count, fullgraph=True))
     merged = [True, True]
-    for rate in (0.1, 0.25, 0.5, 0.75):
+    rates = [rate for rate in (0.1, 0.25, 0.5, 0.75, 0.0, 1.0) if _takes(spec, rate)]
+    for seed, rate in enumerate(rates * 2):  # sites that take one decision agree in some turns
         _set_rates(spec, first, rate)
         _set_rates(spec, second, rate)
-        got, expected = _seeded(compiled, *inputs), _seeded(sites, *inputs)
+        got, expected = _seeded(compiled, *inputs, seed=seed), _seeded(sites, *inputs, seed=seed)
         _expect_equal(got, expected, f"compiled output at rate {rate}", spec.tolerance)
         merged = [same and not _differ(got[0], got[other]) for same, other in zip(merged, (1, 2), strict=True)]
         if _floating(inputs) and any(leaf.requires_grad for leaf in _floating(expected)):
             ours, theirs = _gradients(got, inputs), _gradients(expected, inputs)
             _expect_equal(ours, theirs, f"compiled gradient at rate {rate}", max(spec.tolerance, 1e-6))  # other sums
     _expect(not any(merged), "two sites have one mask")
-    _expect(len(graphs) == 1, f"4 values of the rate compiled {len(graphs)} graphs")
+    _expect(len(graphs) == 1, f"{len(rates)} values of the rate compiled {len(graphs)} graphs")
     first.eval(), second.eval()
     _expect_equal(compiled(*inputs), sites(*inputs), "compiled output in eval mode", spec.tolerance)
+
+
+def check_batch_sizes(spec: LayerSpec) -> None:
+    """Compiled code takes batches of every size: the leading sizes are symbols, and the outputs are eager's."""
+    layer, inputs = spec.make(), spec.example()
+    for leaf in tree_leaves(inputs):
+        if isinstance(leaf, Tensor) and leaf.dim():
+            torch._dynamo.maybe_mark_dynamic(leaf, 0)
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    got, expected = _seeded(compiled, *inputs), _seeded(layer, *inputs)
+    _expect_equal(got, expected, "compiled output for a symbolic size", spec.tolerance)
+
+
+def _takes(spec: LayerSpec, rate: float) -> bool:
+    """Whether a layer takes a value of its rates: 1 is none for some."""
+    try:
+        spec.make(**dict.fromkeys(spec.rates, rate))
+    except ValueError:
+        return False
+    return True
 
 
 def check_export(spec: LayerSpec) -> None:
@@ -395,9 +419,10 @@ def check_state_dict(spec: LayerSpec) -> None:
     _expect_equal(_seeded(loaded, *inputs), _seeded(layer, *inputs), "output after a checkpoint was loaded")
     if spec.twin is not None:
         _expect(isinstance(layer, spec.twin), f"{type(layer).__name__} is no torch.nn.{spec.twin.__name__}")
-        if not _parameters(layer):
-            layer.load_state_dict(spec.twin(0.5).state_dict(), strict=True)
-            spec.twin(0.5).load_state_dict(layer.state_dict(), strict=True)
+        names = inspect.signature(spec.twin).parameters
+        twin = spec.twin(**{name: value for name, value in spec.arguments.items() if name in names})
+        layer.load_state_dict(twin.state_dict(), strict=True)
+        twin.load_state_dict(layer.state_dict(), strict=True)
 
 
 def check_devices(spec: LayerSpec) -> None:
@@ -429,7 +454,8 @@ def check_factory(spec: LayerSpec) -> None:
 def check_repr(spec: LayerSpec) -> None:
     """The repr is the constructor call."""
     layer = spec.make()
-    again = eval(repr(layer), {spec.layer.__name__: spec.layer})  # the repr of a layer, not foreign text
+    names = {**vars(nn), **{name: other.layer for name, other in REGISTRY.items()}, spec.layer.__name__: spec.layer}
+    again = eval(repr(layer), names)  # the repr of a layer, not foreign text
     _expect(repr(again) == repr(layer), f"{layer!r} rebuilds as {again!r}")
 
 

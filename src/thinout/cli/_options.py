@@ -9,13 +9,29 @@ import typer
 
 from thinout._checks import UsageError, bad_usage
 from thinout.lab.case import Recipe
+from thinout.lab.data import SKIP_BAD
 
 CaseName = Annotated[str, typer.Argument(metavar="CASE", help="Built-in case, or module:function of your own.")]
-DataName = Annotated[str | None, typer.Option("--data", help="Data set; see `thinout data list`.")]
+DataName = Annotated[
+    str | None, typer.Option("--data", help="Data set, see `thinout data list`; for photos also a folder of images.")
+]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Of a folder of images, leave out files that are no images, and name them.")
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the recipe, e.g. lr=0.01.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def data_spec(data: str | None, skip_bad: bool) -> str | None:
+    """Return the data of a run, with the wish to skip bad files written into their name, where all workers see it.
+
+    Example:
+        >>> data_spec("photos", True), data_spec(None, False)
+        ('photos?skip-bad', None)
+    """
+    return f"{data or ''}{SKIP_BAD}" if skip_bad else data
 
 
 def parse_p(text: str) -> float:

@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from thinout._checks import UsageError, bad_usage
-from thinout.cli._options import AsJson, CaseName, DataName, Settings, parse_p, parse_settings
+from thinout.cli._options import AsJson, CaseName, DataName, Settings, SkipBad, data_spec, parse_p, parse_settings
 from thinout.cli._output import duration, err, note, out, print_json, print_table, progress_bar
 from thinout.lab.analysis import Analysis, ArmResult, analyse
 from thinout.lab.case import BASELINE, WEIGHT_DECAY, Arm, Metric, dropout_arm
@@ -57,12 +57,14 @@ def study(
         Path | None, typer.Option("--folder", help="Where rows and report go. [default: runs/CASE-DATA]")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run and how long.")] = False,
+    skip_bad: SkipBad = False,
     as_json: AsJson = False,
 ) -> None:
     """Train every arm from every seed, and say with statistics whether dropout helps, and at what rate.
 
     Stop it whenever you like: the same command goes on where it stopped.
     """
+    data = data_spec(data, skip_bad)
     overrides = parse_settings(settings)
     options = {"--data": data, "--p": p, "--arm": arm, "--seeds": seeds, "--metric": metric, "--set": settings}
     workers = jobs or num_cores()

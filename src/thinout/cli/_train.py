@@ -12,7 +12,17 @@ from typing import Annotated
 import typer
 
 from thinout._checks import bad_usage
-from thinout.cli._options import AsJson, CaseName, DataName, Settings, checked_recipe, parse_p, parse_settings
+from thinout.cli._options import (
+    AsJson,
+    CaseName,
+    DataName,
+    Settings,
+    SkipBad,
+    checked_recipe,
+    data_spec,
+    parse_p,
+    parse_settings,
+)
 from thinout.cli._output import duration, out, print_json, print_table, problem, progress_bar
 from thinout.lab.case import Case, Run, dropout_arm
 from thinout.lab.cases import resolve
@@ -32,6 +42,7 @@ def train(
         Path | None, typer.Option("--folder", help="Where everything goes. [default: runs/train-CASE-DATA-pP-seedS]")
     ] = None,
     tracker: Annotated[str, typer.Option("--tracker", help="csv or tensorboard.")] = "csv",
+    skip_bad: SkipBad = False,
     as_json: AsJson = False,
 ) -> None:
     """Train one network, and measure it at its best validation epoch.
@@ -40,6 +51,7 @@ def train(
     weights.pt. The same command goes on where it was stopped. On several devices:
     accelerate launch --multi_gpu --num_processes 2 -m thinout train CASE.
     """
+    data = data_spec(data, skip_bad)
     with redirect_stdout(sys.stderr):  # standard output is for the result, not for what a user's code prints
         resolved = resolve(case, data)
     recipe = checked_recipe(resolved.recipe, parse_settings(settings))
@@ -108,11 +120,12 @@ def summary(
     case: CaseName,
     data: DataName = None,
     p: Annotated[str, typer.Option("--p", help="Drop probability.")] = "0.5",
+    skip_bad: SkipBad = False,
     as_json: AsJson = False,
 ) -> None:
     """Print a network layer by layer: output shapes, parameters, multiply-adds, and where dropout sits."""
     with redirect_stdout(sys.stderr):
-        resolved = resolve(case, data)
+        resolved = resolve(case, data_spec(data, skip_bad))
         splits = resolved.splits(0)
         table = summarize(resolved.model(parse_p(p)), tuple(splits.shape))
     if as_json:

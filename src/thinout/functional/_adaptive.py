@@ -33,8 +33,8 @@ def standout(
         alpha: slope of the keep probability.
         beta: shift of the keep probability.
         training: whether to drop; otherwise the activations are multiplied by their keep probability.
-        generator: where the uniform numbers that decide are drawn; None is torch's default generator. They have at
-            least 32 bits, whatever the type of the input.
+        generator: where the uniform numbers that decide are drawn; None is torch's default generator. They are
+            float32 at least, whatever the type of the input.
 
     Returns:
         A tensor like `hidden`.

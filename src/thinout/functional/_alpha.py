@@ -17,8 +17,8 @@ SATURATION = -1.7580993408473766
 """The limit of SELU at minus infinity, ``-lambda * alpha``."""
 
 
-def _affine(p: Rate, mean: float, var: float) -> tuple[Rate, Rate]:
-    """Return what kept elements are scaled by, and the value of dropped ones."""
+def _affine(p: Rate, mean: float, var: float) -> tuple[Rate, Rate, Rate]:
+    """Return what kept elements are scaled by, what is added before the mask, and the value of dropped elements."""
     keep, gap = 1 - p, SATURATION - mean
     spread = keep * (p * gap * gap + var)
     scale: Rate
@@ -26,18 +26,21 @@ def _affine(p: Rate, mean: float, var: float) -> tuple[Rate, Rate]:
         scale = torch.where(spread > 0, torch.sqrt(var / spread), 0.0)
     else:
         scale = math.sqrt(var / spread) if spread > 0 else 0.0  # nothing is kept: all elements take the mean
-    return scale, mean + scale * keep * gap
+    drops = p > 0  # where nothing is dropped nothing is added, so that the input comes through bit for bit
+    return scale, drops * (scale * -SATURATION), drops * (mean + scale * keep * gap)
 
 
-def _drop_elements(x: Tensor, key: Tensor | int, p: Rate, offset: int, scale: Rate, dropped: Rate) -> Tensor:
-    """Return ``scale * (x - SATURATION) + dropped``, the first term where it is kept alone."""
+def _drop_elements(
+    x: Tensor, key: Tensor | int, p: Rate, offset: int, scale: Rate, shift: Rate, dropped: Rate
+) -> Tensor:
+    """Return ``scale * x + shift + dropped``, the first two terms where it is kept alone."""
     # A dropped element is 0 before the last sum, whatever it was, and so the mask is needed once and stored nowhere.
-    shifted = (x * as_scalar(scale, x)).add_(as_scalar(scale * -SATURATION, x))
+    shifted = (x * as_scalar(scale, x)).add_(as_scalar(shift, x))
     return ops.dropout(shifted, key, p, offset=offset, rescale=False, inplace=True).add_(as_scalar(dropped, x))
 
 
 def _drop_channels(
-    x: Tensor, key: Tensor | int, p: Rate, offset: int, scale: Rate, dropped: Rate, noise_shape: NoiseShape
+    x: Tensor, key: Tensor | int, p: Rate, offset: int, scale: Rate, shift: Rate, dropped: Rate, noise_shape: NoiseShape
 ) -> Tensor:
     """Return the same for a mask that is so small that it can be made a factor and a term."""
     small = tuple(size if entry is None else 1 for size, entry in zip(x.shape, noise_shape, strict=True))
@@ -45,7 +48,7 @@ def _drop_channels(
     y = x * (keep * as_scalar(scale, x))
     with torch.no_grad():  # the gradient of the product is right, but a product with 0 keeps a NaN
         ops.dropout(y.detach(), key, p, offset=offset, noise_shape=noise_shape, rescale=False, inplace=True)
-    return y.add_((keep * as_scalar(scale * -SATURATION, x)).add_(as_scalar(dropped, x)))
+    return y.add_((keep * as_scalar(shift, x)).add_(as_scalar(dropped, x)))
 
 
 def _alpha_dropout(
@@ -68,12 +71,12 @@ def _alpha_dropout(
         return input
     if key is None:
         key = ops.draw_key(generator)
-    scale, dropped = _affine(effective_rate(where, p), mean, var)
+    affine = _affine(effective_rate(where, p), mean, var)
     work = input.to(torch.promote_types(input.dtype, torch.float32))
     if noise_shape is None:
-        y = _drop_elements(work, key, p, offset, scale, dropped)
+        y = _drop_elements(work, key, p, offset, *affine)
     else:
-        y = _drop_channels(work, key, p, offset, scale, dropped, noise_shape)
+        y = _drop_channels(work, key, p, offset, *affine, noise_shape)
     y = y.to(input.dtype)
     return input.copy_(y) if inplace else y
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from thinout import ops
 from thinout._checks import bad_value, check_choice, check_count
-from thinout.functional._shared import check_probability, draw_keys, is_off, may_happen
+from thinout.functional._shared import as_scalar, check_probability, draw_keys, is_off, may_happen
 from thinout.ops._inputs import check_floating_point
 
 
@@ -77,6 +77,8 @@ def drop_attention(
         kept = torch.where(_keep_outside_of_spans(sizes, p, window, key, offset, input.device), input, 0.0)
     total = kept.sum(-1, keepdim=True, dtype=torch.promote_types(input.dtype, torch.float32))
     empty = total.detach() == 0
+    if isinstance(p, Tensor):  # compiled code cannot ask for the rate before, and 0 leaves the rows as they are
+        empty = empty | (as_scalar(p, total) == 0)
     if stop_gradient:
         y = kept.div_(total.detach().masked_fill(empty, 1.0))
     else:

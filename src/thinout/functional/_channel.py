@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from thinout._checks import bad_value
-from thinout.functional._shared import drop
+from thinout.functional._shared import check_maps, drop
+from thinout.ops._inputs import check_floating_point
 
 
 def _channel_dropout(
@@ -21,12 +21,9 @@ def _channel_dropout(
     generator: torch.Generator | None,
     offset: int,
 ) -> Tensor:
-    names = ["N", "C", *letters] if batched else ["C", *letters]
-    if input.dim() != len(names):
-        other = "one unbatched input" if batched else "a batch"
-        allowed = f"a tensor of {len(names)} dimensions ({', '.join(names)})"
-        bad_value(where, "input", allowed, f"shape {tuple(input.shape)}", f"For {other} pass batched={not batched}.")
-    noise_shape = [None] * (len(names) - len(letters)) + [1] * len(letters)
+    check_floating_point(where, "input", input)
+    check_maps(where, letters, input, batched)
+    noise_shape = [None] * (input.dim() - len(letters)) + [1] * len(letters)
     return drop(where, input, p, training, inplace, noise_shape, key, generator, offset)
 
 

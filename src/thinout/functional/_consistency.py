@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as torch_functional
 
-from thinout._checks import bad_value, check_p
-from thinout.functional._shared import check_integers, check_mask
+from thinout._checks import bad_value, check_not_negative, check_p
+from thinout.functional._shared import Rate, check_integers, check_mask, check_setting, times
 from thinout.ops._inputs import check_floating_point
 
 
@@ -22,9 +22,12 @@ def _check_pair(where: str, first: Tensor, second: Tensor) -> None:
 
 def _mean(per_example: Tensor, mask: Tensor | None) -> Tensor:
     """Average over examples, padding left out before anything is summed; over none it is 0."""
+    work = torch.promote_types(per_example.dtype, torch.float32)  # in float16 a sum over a batch may be infinite
     if mask is None:
-        return per_example.sum() / max(1, per_example.numel())
-    return torch.where(mask, per_example, 0.0).sum() / mask.sum().clamp(min=1)
+        mean = per_example.sum(dtype=work) / max(1, per_example.numel())
+    else:
+        mean = torch.where(mask, per_example, 0.0).sum(dtype=work) / mask.sum().clamp(min=1)
+    return mean.to(per_example.dtype)
 
 
 def _without_impossible(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +117,7 @@ def r_drop_loss(
     second: Tensor,
     target: Tensor,
     *,
-    alpha: float = 1.0,
+    alpha: Rate = 1.0,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -138,7 +141,7 @@ def r_drop_loss(
         A scalar.
 
     Raises:
-        ValueError: shapes that do not fit, a negative alpha, label smoothing outside [0, 1].
+        ValueError: shapes that do not fit, a negative or infinite alpha, label smoothing outside [0, 1].
         TypeError: logits that are not floating point, targets that are no integers.
 
     Example:
@@ -154,18 +157,18 @@ def r_drop_loss(
     if target.shape != first.shape[:-1]:
         remedy = "Move the classes to the last dimension of the logits."
         bad_value(where, "target", f"of shape {tuple(first.shape[:-1])}", tuple(target.shape), remedy)
-    if not alpha >= 0:
-        bad_value(where, "alpha", "a number of at least 0", alpha)
+    alpha = check_setting(where, "alpha", alpha, check_not_negative)
     label_smoothing = check_p(where, label_smoothing, "label_smoothing")
+    target = target.long()  # in uint8 -100 is class 156
     mask = target != ignore_index
     log_first, log_second = first.log_softmax(-1), second.log_softmax(-1)
     entropies = _cross_entropy(log_first, target, mask, label_smoothing)
     entropies = entropies + _cross_entropy(log_second, target, mask, label_smoothing)
-    return entropies + alpha * _symmetric_kl(log_first, log_second, mask)
+    return entropies + times(_symmetric_kl(log_first, log_second, mask), alpha)
 
 
 def _cross_entropy(log_probs: Tensor, target: Tensor, mask: Tensor, label_smoothing: float) -> Tensor:
-    labels = target.long().masked_fill(~mask, 0)
+    labels = target.masked_fill(~mask, 0)
     flat = log_probs.flatten(0, -2) if log_probs.dim() > 1 else log_probs[None]
     loss = torch_functional.nll_loss(flat, labels.flatten(), reduction="none").view(target.shape)
     if label_smoothing:

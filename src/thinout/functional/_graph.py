@@ -61,7 +61,8 @@ def drop_edge_mask(
     p = check_probability(where, p)
     _check_edges(where, edge_index)
     if exact and (key is not None or offset):
-        bad_value(where, "key", "None with exact=True, and the offset 0", repr(key), "Pass generator= instead.")
+        got = f"{key!r} with offset {offset}"
+        bad_value(where, "key", "None with exact=True, and the offset 0", got, "Pass generator= instead.")
     num_edges, device = edge_index.size(1), edge_index.device
     if is_off(p, training):
         return torch.ones(num_edges, dtype=torch.bool, device=device)
@@ -151,7 +152,9 @@ def _keep_exactly(
     order = torch.randperm(num_edges, generator=generator, device=drawn_on).to(device)
     num = torch.full((), num_edges, device=device) if group is None or num_edges == 0 else group.max() + 1
     counts = order < num  # beyond the number of groups there is nothing to choose
-    num_dropped = (num * as_scalar(p, torch.empty(0, device=device))).round()
+    # In float64, as Python's round(p * E) is and compiled code; in float32 a half may be rounded the other way.
+    wide = torch.float32 if device.type == "mps" else torch.float64
+    num_dropped = (num.to(wide) * as_scalar(p, num)).round()
     return torch.empty_like(counts).scatter(0, order, counts.cumsum(0) > num_dropped)
 
 
@@ -285,9 +288,12 @@ def normalize_edges(
     if edge_weight.shape != edge_index.shape[1:]:
         bad_value(where, "edge_weight", f"of shape ({edge_index.size(1)},)", tuple(edge_weight.shape))
     source, target = edge_index.long().unbind(0)
-    degree = edge_weight.new_zeros(num_nodes).index_add(0, target, edge_weight)
+    work = edge_weight.to(torch.promote_types(edge_weight.dtype, torch.float32))  # in bfloat16 256 + 1 is 256
+    degree = work.new_zeros(num_nodes).index_add(0, target, work)
     degree = degree.masked_fill(degree <= 0, math.inf)  # whose reciprocal is 0, and its derivative too
     if mode == "row":
-        return edge_weight * degree.reciprocal()[target]
-    inverse = degree.rsqrt()
-    return edge_weight * inverse[source] * inverse[target]
+        normalized = work * degree.reciprocal()[target]
+    else:
+        inverse = degree.rsqrt()
+        normalized = work * inverse[source] * inverse[target]
+    return normalized.to(edge_weight.dtype)

@@ -131,7 +131,7 @@ def hidden_cut(
 
     Raises:
         ValueError: a ratio outside [0, 1], an input of another rank, lengths or scores of another shape.
-        TypeError: the input is not floating point, lengths are no integers.
+        TypeError: the input or scores are not floating point, lengths are no integers.
 
     Example:
         >>> y = hidden_cut(torch.ones(1, 10, 2), 0.3, training=True)
@@ -150,16 +150,24 @@ def hidden_cut(
         check_integers(where, "lengths", lengths)
         if lengths.shape != (num_texts,):
             bad_value(where, "lengths", f"of shape ({num_texts},)", tuple(lengths.shape))
+    if scores is not None:
+        check_floating_point(where, "scores", scores)
     if scores is not None and scores.shape != (num_texts, num_tokens):
         bad_value(where, "scores", f"of shape ({num_texts}, {num_tokens})", tuple(scores.shape))
     top = check_p(where, top, "top")
-    if is_off(ratio, training):
+    if is_off(ratio, training) or num_tokens == 0:
         return input
     noise = draw_uniform(input, (num_texts,), generator)
-    sizes = torch.full((num_texts,), num_tokens, device=input.device) if lengths is None else lengths.to(input.device)
+    sizes = (
+        torch.full((num_texts,), num_tokens, device=input.device)
+        if lengths is None
+        else lengths.to(input.device, torch.int64)
+    )
     # A ratio is taken for the decimal number that it is written as: 0.29 of 100 tokens are 29, not 28.
     wanted = (sizes * as_scalar(ratio, input) + 1e-5).floor().long()
     cut = wanted.clamp(min=1).minimum((sizes - 1).clamp(min=0))
+    if isinstance(ratio, Tensor):  # compiled code cannot ask for the ratio before
+        cut = cut * (as_scalar(ratio, input) > 0)
     begin = (noise * (sizes - cut + 1)).long() if scores is None else _one_of_the_best(scores, sizes, top, noise)
     begin = begin.minimum(sizes - cut)
     place = torch.arange(num_tokens, device=input.device)

@@ -93,7 +93,7 @@ def scaled_dot_product_attention(
     mask_key = ops.draw_key(generator) if mask_key is None else mask_key
     num_queries, num_keys = query.size(-2), key.size(-2)
     mask_lead = () if attn_mask is None else attn_mask.shape[:-2]
-    lead = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], mask_lead)  # type: ignore[no-untyped-call]
+    lead = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], mask_lead)
     whole = (*lead, num_queries, num_keys)
 
     def rows(begin: int, end: int, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thinout import ops
-from thinout._checks import bad_type, bad_value, check_p
+from thinout._checks import bad_type, bad_value, check_count, check_p
 from thinout.ops import NoiseShape, _apply
 from thinout.ops._contract import NARROW, WIDE, Mask, quantise
 from thinout.ops._inputs import check_floating_point, check_generator, check_key, check_rate
@@ -47,19 +47,12 @@ def drop(
 
 def check_probability(where: str, p: Rate, name: str = "p") -> Rate:
     """Return a probability, as a number or as the tensor that compiled code has; or raise."""
-    return check_rate(where, p) if isinstance(p, Tensor) else check_p(where, p, name)
+    return check_setting(where, name, p, check_p)
 
 
 def check_setting(where: str, name: str, value: Rate, check: Callable[[str, Any, str], float]) -> Rate:
     """Return a setting that `check` allows, as a number or as the tensor that compiled code has; or raise."""
-    if not isinstance(value, Tensor):
-        return check(where, value, name)
-    if value.numel() != 1 or value.device.type != "cpu" or not value.is_floating_point() or value.requires_grad:
-        got = f"a {value.dtype} tensor of shape {tuple(value.shape)} on {value.device}"
-        bad_value(where, name, "a number, or a floating-point CPU tensor of one element without gradient", got)
-    if not torch.compiler.is_compiling():
-        check(where, value.item(), name)
-    return value
+    return check_rate(where, value, name, check) if isinstance(value, Tensor) else check(where, value, name)
 
 
 def effective_rate(where: str, p: Rate, *, wide: bool = False) -> Rate:
@@ -83,6 +76,23 @@ def times(x: Tensor, factor: Rate) -> Tensor:
     return (x * as_scalar(factor, x)).to(x.dtype)
 
 
+def check_maps(where: str, letters: str, input: Tensor, batched: bool) -> None:
+    """Raise unless an input has the rank of a batch of maps, or of one example; the rank is never guessed at."""
+    names = ["N", "C", *letters] if batched else ["C", *letters]
+    if input.dim() != len(names):
+        other = "one unbatched input" if batched else "a batch"
+        allowed = f"a tensor of {len(names)} dimensions ({', '.join(names)})"
+        bad_value(where, "input", allowed, f"shape {tuple(input.shape)}", f"For {other} pass batched={not batched}.")
+
+
+def per_axis(where: str, name: str, value: int | Sequence[int], num_axes: int, *, at_least: int = 1) -> tuple[int, ...]:
+    """Return one whole number for each axis out of one for all or a sequence, or raise."""
+    values = (value,) * num_axes if not isinstance(value, Sequence) or isinstance(value, str) else tuple(value)
+    if len(values) != num_axes:
+        bad_value(where, name, f"one whole number or {num_axes} of them", repr(value))
+    return tuple(check_count(where, name, entry, at_least=at_least) for entry in values)
+
+
 def select(keep: Tensor, x: Tensor) -> Tensor:
     """Return `x` where it is kept and 0 elsewhere, an infinity or NaN that is dropped too, in the strides of `x`."""
     if x.is_contiguous():
@@ -99,34 +109,54 @@ def is_off(p: Rate, training: bool) -> bool:
 
 
 def _draw(
-    sample: Callable[..., Tensor], shape: Sequence[int] | None, like: Tensor, generator: torch.Generator | None
+    sample: Callable[..., Tensor],
+    fill: Callable[[Tensor], Tensor],
+    shape: Sequence[int] | None,
+    like: Tensor,
+    generator: torch.Generator | None,
 ) -> Tensor:
     """Draw noise in float32 at least: uniforms drawn in half precision have wrong rates."""
     check_generator(generator)
     dtype = torch.promote_types(like.dtype, torch.float32)
     device = like.device if generator is None else generator.device
     sizes = tuple(like.shape if shape is None else shape)
+    if torch.compiler.is_compiling() and not torch._C._are_functorch_transforms_active():
+        # PyTorch's factories take no generator with a symbolic size, which a second size of batches makes of the first.
+        return fill(torch.empty(sizes, dtype=dtype, device=device))
     return sample(sizes, dtype=dtype, device=device, generator=generator).to(like.device)
 
 
 def draw_normal(like: Tensor, shape: Sequence[int] | None = None, generator: torch.Generator | None = None) -> Tensor:
     """Return standard normal noise of a shape (that of `like` by default), in float32 or float64.
 
-    Inductor puts its own generator in the place of this one, unless ``torch._inductor.config.fallback_random`` is set:
-    its noise is as good, and another one.
+    On a GPU inductor puts its own generator in the place of this one, unless ``torch._inductor.config.fallback_random``
+    is set: its noise is as good, and another one.
     """
-    return _draw(torch.randn, shape, like, generator)
+    return _draw(torch.randn, _fill_normal, shape, like, generator)
+
+
+def _fill_normal(noise: Tensor) -> Tensor:
+    return noise.normal_(generator=None)
 
 
 def draw_uniform(like: Tensor, shape: Sequence[int] | None = None, generator: torch.Generator | None = None) -> Tensor:
     """Return noise uniform over [0, 1) of a shape (that of `like` by default), in float32 or float64."""
-    return _draw(_rand, shape, like, generator)
+    return _draw(_rand, _fill_rand, shape, like, generator)
 
 
 def _rand(shape: tuple[int, ...], *, dtype: torch.dtype, **options: Any) -> Tensor:
     """Return what `torch.rand` draws, by the one random operator that inductor leaves as it is."""
-    bits = 53 if dtype == torch.float64 else 24
+    bits = _num_bits(dtype)
     return torch.randint(0, 1 << bits, shape, dtype=dtype, **options).mul_(2.0**-bits)
+
+
+def _fill_rand(noise: Tensor) -> Tensor:
+    bits = _num_bits(noise.dtype)
+    return torch.randint_like(noise, 0, 1 << bits, generator=None).mul_(2.0**-bits)
+
+
+def _num_bits(dtype: torch.dtype) -> int:
+    return 53 if dtype == torch.float64 else 24
 
 
 def draw_keys(

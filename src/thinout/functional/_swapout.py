@@ -65,10 +65,10 @@ def swapout(
     check_floating_point(where, "branch", branch)
     if branch.shape != input.shape:
         bad_value(where, "branch", f"of the shape {tuple(input.shape)} of `input`", f"shape {tuple(branch.shape)}")
-    if not training:
-        return times(input, 1 - effective_rate(where, p_skip)) + times(branch, 1 - effective_rate(where, p_branch))
     if noise_shape is not None:
         ops.check_noise_shape(where, input.shape, noise_shape)
+    if not training:
+        return times(input, 1 - effective_rate(where, p_skip)) + times(branch, 1 - effective_rate(where, p_branch))
     if is_off(p_skip, training) and is_off(p_branch, training):
         return input + branch
     keys = draw_keys(where, 2, key, generator, input.device)

@@ -38,7 +38,7 @@ def embedding_dropout(
 
     in training and :math:`y_t = E_{w_t}` otherwise. Mask index `w` of the contract is word `w`. The mask acts on the
     vectors that were looked up and never on a copy of the weights, so that `max_norm` renormalises the weights
-    themselves, gradients stay sparse with `sparse`, and the cost does not grow with the vocabulary.
+    themselves, gradients stay sparse with `sparse`, and of the vocabulary a call touches one number a word.
 
     Args:
         input: ids of any shape.
@@ -59,7 +59,7 @@ def embedding_dropout(
 
     Raises:
         IndexError: an id outside of [0, V), as PyTorch raises it on a CPU.
-        ValueError: p outside [0, 1].
+        ValueError: p outside [0, 1], a padding index that is no id.
         TypeError: ids that are no integers.
 
     Example:
@@ -75,6 +75,8 @@ def embedding_dropout(
     p = check_probability(where, p)
     check_integers(where, "input", input)
     check_floating_point(where, "weight", weight)
+    if padding_idx is not None and not -len(weight) <= padding_idx < len(weight):
+        bad_value(where, "padding_idx", f"an id of one of {len(weight)} words", padding_idx)
     options = (padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
     vectors = torch_functional.embedding(input, weight, *options)
     if is_off(p, training):
@@ -83,7 +85,9 @@ def embedding_dropout(
     one_each = torch.ones(weight.size(0), 1, dtype=work, device=weight.device)
     scales = ops.dropout(one_each, ops.draw_key(generator) if key is None else key, p, offset=offset)
     if padding_idx is not None:
-        scales = scales.index_fill(0, torch.tensor(padding_idx % len(scales), device=scales.device), 1.0)
+        # Filled where it is: a number copied from the CPU would stop the queue of a GPU at each step.
+        row = torch.full((1,), padding_idx % len(scales), device=scales.device)
+        scales = scales.index_fill(0, row, 1.0)
     scales = scales[input]
     return torch.where(scales != 0, (vectors * scales).to(vectors.dtype), 0.0)
 

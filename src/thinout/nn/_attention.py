@@ -9,7 +9,7 @@ from torch import Tensor
 
 from thinout import functional as F
 from thinout import ops
-from thinout._checks import bad_type, check_choice, check_count
+from thinout._checks import check_choice, check_count, check_integer
 from thinout.nn._rate import Rated, rate
 from thinout.nn._registry import ErrorInput, Inputs, LayerSpec, register
 
@@ -135,9 +135,7 @@ class DropHead(Rated):
     def __init__(self, p: float = 0.1, *, dim: int = 1) -> None:
         super().__init__()
         self.p = p
-        if isinstance(dim, bool) or not isinstance(dim, int):
-            bad_type("DropHead", "dim", "a whole number", repr(dim))
-        self.dim = dim
+        self.dim = check_integer("DropHead", "dim", dim)
 
     def forward(
         self,

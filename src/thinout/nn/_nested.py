@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from thinout import functional as F
-from thinout._checks import check_p
+from thinout._checks import check_integer, check_p
 from thinout.nn._rate import Rated, rate
 from thinout.nn._registry import ErrorInput, LayerSpec, register
 
@@ -37,7 +37,7 @@ class NestedDropout(Rated):
     def __init__(self, p: float, *, dim: int = 1) -> None:
         super().__init__()
         self.p = check_p(type(self).__name__, p)
-        self.dim = dim
+        self.dim = check_integer(type(self).__name__, "dim", dim)
 
     def forward(self, input: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Drop the units behind the prefix in training mode."""

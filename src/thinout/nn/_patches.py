@@ -194,6 +194,11 @@ register(
             ErrorInput(
                 error=ValueError, match="`scores` must be of shape", input=(torch.ones(2, 4, 3), None, torch.ones(2, 3))
             ),
+            ErrorInput(
+                error=TypeError,
+                match="`scores` must be a floating-point tensor",
+                input=(torch.ones(2, 4, 3), None, torch.ones(2, 4, dtype=torch.int64)),
+            ),
             _NOT_FLOATING,
         ),
         exceptions={"full_rate": "a ratio of 1 leaves one token, at either end"},

@@ -48,7 +48,8 @@ class LayerSpec:
         rates: attributes that are settable numbers, with constructor arguments of the same names; the checks of edges
             set all of them.
         zero: computes the output where all rates are 0; the default is `evaluate`.
-        full: computes the output where all rates are 1; the default is zeros like the first input.
+        full: computes the output where all rates are 1, drawing as `reference` does; the default is zeros like the
+            first input.
         selects: whether an output element is either 0 or a fixed multiple of the input's.
         twin: the torch class that it stands in for, if any.
         any_rank: whether inputs of every rank are allowed, 0-d too.

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from thinout import functional as F
 from thinout import ops
-from thinout._checks import bad_type, check_not_negative, check_p
+from thinout._checks import check_not_negative, check_p
+from thinout.nn._from_torch import check_source, copy_parameters
 from thinout.nn._rate import Adjustable, Setting, rate
 from thinout.nn._registry import ErrorInput, LayerSpec, register
 
@@ -67,19 +68,16 @@ class ShakeoutLinear(Adjustable, nn.Linear):
 
         Raises:
             TypeError: `module` is no `torch.nn.Linear`.
+            ValueError: the weights of `module` are computed from others.
 
         Example:
             >>> ShakeoutLinear.from_torch(nn.Linear(4, 3, bias=False), c=0.05)
             ShakeoutLinear(in_features=4, out_features=3, bias=False, tau=0.5, c=0.05)
         """
-        if not isinstance(module, nn.Linear):
-            bad_type(cls.__name__, "module", "a torch.nn.Linear", repr(type(module).__name__))
+        check_source(cls.__name__, module, nn.Linear)
         layer = cls(module.in_features, module.out_features, module.bias is not None, tau=tau, c=c, device="meta")
-        for name in ("weight", "bias"):
-            own: nn.Parameter | None = getattr(module, name)
-            if own is not None:
-                setattr(layer, name, nn.Parameter(own.detach().clone(), requires_grad=own.requires_grad))
-        return layer.train(module.training)
+        copy_parameters(module, layer)
+        return layer
 
     def forward(
         self,

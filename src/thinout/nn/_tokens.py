@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from thinout import functional as F
 from thinout import ops
 from thinout._checks import check_count, check_p
+from thinout.nn._from_torch import check_source
 from thinout.nn._rate import Rated, rate
 from thinout.nn._registry import ErrorInput, Inputs, LayerSpec, register
 
@@ -73,7 +74,12 @@ class EmbeddingDropout(Rated, nn.Embedding):
         """Return a layer with the weights and every attribute of a `torch.nn.Embedding`; the weights are a copy.
 
         Where weights are tied, assign the parameter again: ``layer.weight = module.weight``.
+
+        Raises:
+            TypeError: `module` is no `torch.nn.Embedding`.
+            ValueError: its weights are computed from others.
         """
+        check_source(cls.__name__, module, nn.Embedding)
         layer = cls(
             module.num_embeddings,
             module.embedding_dim,
@@ -280,6 +286,7 @@ register(
         reference=_embedding_reference,
         evaluate=lambda module, ids: module.weight[ids],
         full=lambda module, ids: torch.zeros(*ids.shape, 3),
+        twin=nn.Embedding,
         errors=(
             *wrong_rates(**_VOCABULARY),
             _NO_IDS,

@@ -171,6 +171,8 @@ def dropout_mask(
         tensor([ True, False,  True, False,  True, False, False, False])
     """
     where, place = "dropout_mask", torch.device(device)
+    if place.type != "cpu" and place.index is None:
+        place = torch.empty(0, device=place).device  # "cuda" is "cuda:0", as a key on it says
     key = check_key(where, key, place)
     if isinstance(shape, numbers.Integral):
         bad_type(where, "shape", "a sequence of ints", shape, f"Write ({shape},) for one dimension.")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,8 +17,9 @@ INT64 = torch.iinfo(torch.int64)
 def check_floating_point(where: str, name: str, tensor: Tensor) -> None:
     """Raise unless an argument is a floating-point tensor."""
     if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-        got = f"a {tensor.dtype} tensor" if isinstance(tensor, Tensor) else repr(type(tensor).__name__)
-        bad_type(where, name, "a floating-point tensor", got, f"Convert it with {name}.float().")
+        if not isinstance(tensor, Tensor):  # a PackedSequence has a method float() too, which would not help
+            bad_type(where, name, "a floating-point tensor", repr(type(tensor).__name__))
+        bad_type(where, name, "a floating-point tensor", f"a {tensor.dtype} tensor", f"Convert it with {name}.float().")
 
 
 def check_key(where: str, key: Tensor | int, device: torch.device) -> Tensor:
@@ -44,14 +46,14 @@ def check_offset(where: str, offset: int) -> int:
     return offset
 
 
-def check_rate(where: str, p: Tensor) -> Tensor:
-    """Return a rate that is a tensor, or raise; its value is checked here in eager code, by the operator else."""
+def check_rate(where: str, p: Tensor, name: str = "p", check: Callable[[str, Any, str], float] = check_p) -> Tensor:
+    """Return a setting that is a tensor, or raise; `check` looks at its value in eager code, an operator may else."""
     if p.numel() != 1 or p.device.type != "cpu" or not p.is_floating_point() or p.requires_grad:
         got = f"a {p.dtype} tensor of shape {tuple(p.shape)} on {p.device}"
         got += " that requires a gradient" if p.requires_grad else ""
-        bad_value(where, "p", "a number, or a floating-point CPU tensor of one element without gradient", got)
+        bad_value(where, name, "a number, or a floating-point CPU tensor of one element without gradient", got)
     if not torch.compiler.is_compiling() and torch._C._len_torch_dispatch_stack() == 0 and type(p) is Tensor:
-        check_p(where, p.item())
+        check(where, p.item(), name)
     return p
 
 

@@ -10,13 +10,11 @@ from thinout.lab.cases._images import image_data
 from thinout.lab.data import describe
 from thinout.lab.models import MLP
 
-_SMALL = Recipe(epochs=60, optimizer="sgd", lr=0.05, schedule="cosine", max_norm=2.0, patience=None)
-_FULL = Recipe(epochs=25, batch_size=128, optimizer="sgd", lr=0.1, schedule="cosine", max_norm=2.0, patience=None)
+_SMALL = Recipe(epochs=60, optimizer="sgd", lr=0.03, schedule="cosine", max_norm=2.0, patience=None)
+_FULL = Recipe(epochs=30, batch_size=128, optimizer="sgd", lr=0.03, schedule="cosine", max_norm=2.0, patience=None)
 
 
-def maker(
-    name: str, hidden: tuple[int, ...], default: str = "fashion-mnist-small"
-) -> Callable[[str | None], Case]:
+def maker(name: str, hidden: tuple[int, ...], default: str = "fashion-mnist-small") -> Callable[[str | None], Case]:
     """Return the `make_case` of one architecture."""
 
     def make_case(data: str | None = None) -> Case:

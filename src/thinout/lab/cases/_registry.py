@@ -11,9 +11,14 @@ from typing import Any
 
 from thinout._checks import ThinoutError, UsageError, bad_usage
 from thinout.lab.case import Case
-from thinout.lab.cases import _driving, _lenet5, _lenet5_1998, _mlp, _series, _tables
+from thinout.lab.cases import _alexnet, _driving, _lenet5, _lenet5_1998, _mlp, _series, _tables
 
 _BUILT_IN: dict[str, Callable[[str | None], Case]] = {
+    "alexnet": _alexnet.make_case,
+    "alexnet-64": _alexnet.make_small,
+    "alexnet-128": _alexnet.make_128,
+    "alexnet-2012": _alexnet.make_2012,
+    "alexnet-torchvision": _alexnet.make_torchvision,
     "driving": _driving.make_case,
     "health": _tables.make_health,
     "imbalanced": _tables.make_imbalanced,

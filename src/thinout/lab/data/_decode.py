@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thinout.lab import need
+from thinout import lab
 from thinout.lab.data._types import Bytes, bad_data
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def open_image(source: Path | bytes, name: object) -> Image:
     Raises:
         DataError: it cannot be read, is no image of a known format, or too large to be decoded.
     """
-    need("PIL")
+    lab.need("PIL")
     from PIL import Image, UnidentifiedImageError
 
     file: Any = io.BytesIO(source) if isinstance(source, bytes) else source

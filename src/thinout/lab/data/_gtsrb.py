@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -137,7 +138,7 @@ def from_packed(path: Path, *, name: str) -> ImageData:
     names = ("x_train", "y_train", "track_train", "x_test", "y_test")
     try:
         with np.load(path, allow_pickle=False) as content:
-            arrays: list[npt.NDArray[np.generic]] = [content[key] for key in names]
+            arrays: list[npt.NDArray[Any]] = [content[key] for key in names]
     except (OSError, KeyError, ValueError, EOFError) as error:
         bad_data(path, "file", f"an npz file with {', '.join(names)}", f"{type(error).__name__}: {error}")
     train, train_labels, tracks, test, test_labels = arrays

@@ -15,8 +15,8 @@ def names() -> list[str]:
     """Return the names of all known data sets.
 
     Example:
-        >>> "mnist" in names()
-        True
+        >>> "mnist" in names(), "gtsrb" in names()
+        (True, True)
     """
     return sorted(DATA_SETS)
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from thinout.lab.data._ants_bees import ANTS_BEES
+from thinout.lab.data._cifar10 import CIFAR10, CIFAR10_JPEG, CIFAR10_JPEG_SMALL
 from thinout.lab.data._gtsrb import GTSRB, GTSRB_SMALL
 from thinout.lab.data._idx import read_idx
 from thinout.lab.data._places import BUNDLED_SET, file_sha256
@@ -193,6 +195,7 @@ _FASHION_SMALL = replace(
     read=_read_bundled,
 )
 
-_IMAGES = (_FASHION_SMALL, _FASHION, _MNIST, _MNIST_SMALL, GTSRB, GTSRB_SMALL)
+_IMAGES = (_FASHION_SMALL, _FASHION, _MNIST, _MNIST_SMALL)
+_PHOTOS = (ANTS_BEES, CIFAR10, CIFAR10_JPEG, CIFAR10_JPEG_SMALL, GTSRB, GTSRB_SMALL)
 _ARRAYS = (*TABLE_SETS, *UCI_SETS, *UCR_SETS, DONKEY_TUB)
-DATA_SETS = {data.name: data for data in (*_IMAGES, *_ARRAYS)}
+DATA_SETS = {data.name: data for data in (*_IMAGES, *_PHOTOS, *_ARRAYS)}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
 from thinout.lab.data._split import Splits, cut
-from thinout.lab.data._types import Bytes, ImageData
+from thinout.lab.data._types import Bytes, ImageData, Labels
 from thinout.lab.data._views import Sign, Viewed
 
 
@@ -30,15 +30,16 @@ def sign_splits(data: ImageData, *, seed: int, validation: float = 0.2, view: Si
         True
     """
     kept, held = cut(data, seed=seed, validation=validation)
-    plain = Sign()
+    plain = Sign(size=None if view is None else view.size)
 
-    def part(images: Tensor, labels: Tensor) -> TensorDataset:
-        return TensorDataset(plain(images), labels)
+    def part(images: Tensor, labels: Tensor) -> Dataset[tuple[Tensor, ...]]:
+        # Scaled up, all images of a large set would not fit into memory.
+        return TensorDataset(plain(images), labels) if plain.size is None else Viewed(images, labels, plain)
 
     train_images, train_labels = tensors(data.train_images, data.train_labels)
     test = part(*tensors(data.test_images, data.test_labels))
     train = part(train_images[kept], train_labels[kept])
-    channels, height, width = train_images.shape[1:]
+    channels, height, width = test[0][0].shape
     return Splits(
         train=train if view is None else Viewed(train_images, train_labels, view, torch.from_numpy(kept)),
         validation=part(train_images[held], train_labels[held]),
@@ -49,7 +50,7 @@ def sign_splits(data: ImageData, *, seed: int, validation: float = 0.2, view: Si
     )
 
 
-def tensors(images: Bytes, labels: Bytes) -> tuple[Tensor, Tensor]:
+def tensors(images: Bytes, labels: Labels) -> tuple[Tensor, Tensor]:
     """Return images as uint8 (N, C, H, W) and labels as int64."""
     pixels = torch.from_numpy(images)
     pixels = pixels.permute(0, 3, 1, 2) if images.ndim == 4 else pixels.unsqueeze(1)

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 
 class Images(Protocol):
-    """uint8 images of one shape (C, H, W): a tensor (N, C, H, W), or photos that are decoded when they are asked for."""
+    """uint8 images of one shape (C, H, W): a tensor (N, C, H, W), or photos that are decoded when asked for."""
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -120,7 +120,8 @@ def colour_components(pixels: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(torch.cov(pixels.double().T))
     # Eigenvectors are known up to their sign: one is chosen, or two machines may differ.
     signs = torch.where(vectors.gather(0, vectors.abs().argmax(0, keepdim=True)) < 0, -1.0, 1.0)
-    return (vectors * signs * values).float()
+    components: Tensor = vectors * signs * values
+    return components.float()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,17 +134,21 @@ class Sign:
         degrees: largest rotation, drawn uniformly.
         shift: largest shift in each direction, as a share of the side.
         scale: largest relative change of size.
+        size: side that images are scaled to, or None for the one that they have.
 
-    With all three 0 nothing is drawn. Signs are not mirrored: a mirrored one is often another sign.
+    With the first three 0 nothing is drawn. Signs are not mirrored: a mirrored one is often another sign.
     """
 
     degrees: float = 0.0
     shift: float = 0.0
     scale: float = 0.0
+    size: int | None = None
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return inputs (N, C, H, W)."""
         images = standardised(pixels)
+        if self.size is not None and images.shape[-1] != self.size:
+            images = interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
         return self._moved(images) if self.degrees or self.shift or self.scale else images
 
     def _moved(self, images: Tensor) -> Tensor:

@@ -27,7 +27,8 @@ class FitResult:
         best_epoch: epoch (from 1) with the lowest validation NLL.
         best_nll: that NLL in nats.
         history: one record an epoch: ``epoch``, ``train_loss`` (mean over the epoch's steps, dropout on),
-            ``train_nll`` (eval mode, a fixed sample), ``validation_nll``, ``validation_error``, ``lr``, ``seconds``.
+            ``train_nll`` and ``train_error`` (eval mode, a fixed sample), ``validation_nll``, ``validation_error``,
+            ``lr``, ``seconds``.
         fingerprints: digests of the initial weights (``init``), the order of examples, the split, the test part.
         resumed_epochs: how many of the epochs were trained before, by the command that left the checkpoint.
     """

@@ -118,10 +118,15 @@ class Trainer:
         # Evenly spaced, so that data sorted by class are sampled alike.
         train = torch.arange(min(TRAIN_SAMPLE, num_train)) * num_train // min(TRAIN_SAMPLE, num_train)
         validation = torch.arange(num_examples(self.splits.validation))
-        train_nll, _ = self._measure(self.splits.measured_train, train)
+        train_nll, train_error = self._measure(self.splits.measured_train, train)
         nll, error = self._measure(self.splits.validation, validation)
         _check_finite("validation loss", nll, f"{nll} after epoch {epoch}")
-        return {"train_nll": train_nll, "validation_nll": nll, "validation_error": error}
+        return {
+            "train_nll": train_nll,
+            "train_error": train_error,
+            "validation_nll": nll,
+            "validation_error": error,
+        }
 
     def _loss(self, inputs: Tensor, labels: Tensor, batch_size: int) -> Tensor:
         # Summed, and divided by the size of the whole batch: processes may hold unequal shares of it, and their
