@@ -8,7 +8,8 @@ the rate that each bound on the evidence prefers, over several sizes of the prob
 rates are learned by training, too (`regression`).
 
 Fashion-MNIST (the part in the package): a linear classifier of 512 fixed random features, dropout on the features,
-4,000 training images, the loss on the 2,000 test images (`fashion-mnist`).
+1,000 training images, the loss on the 2,000 test images (`fashion-mnist`). With 4,000 images, which were tried first,
+no rate gains anything worth measuring.
 
 The gain of a rate is how much less its loss on new data is than without dropout, in the mean over data sets or seeds.
 The plateau are the rates that keep three quarters of the gain of the best fixed rate.
@@ -33,7 +34,7 @@ from thinout.lab.bench import Measurement
 from thinout.lab.data import load
 
 RATES = (0.0, 0.01, *(0.02 * step for step in range(1, 46)))
-COARSE = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
+COARSE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 PROBLEMS = tuple(  # features, examples, variance of the signal
     (features, round(features * ratio), signal) for features in (20, 50) for ratio in (2.4, 10) for signal in (0.3, 1.0)
 )
@@ -141,7 +142,8 @@ def images() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     weight = torch.randn(784, 512, generator=generator) / 28
     bias = 0.3 * torch.randn(512, generator=generator)
     train_x, test_x = (((part - mean) / std @ weight + bias).relu() for part in (train_x, test_x))
-    return train_x, torch.from_numpy(data.train_labels), test_x, torch.from_numpy(data.test_labels)
+    few = torch.randperm(len(train_x), generator=generator)[:1000]
+    return train_x[few], torch.from_numpy(data.train_labels)[few], test_x, torch.from_numpy(data.test_labels)
 
 
 def classify(make: Make, seed: int, data: tuple[Tensor, Tensor, Tensor, Tensor]) -> Trained:

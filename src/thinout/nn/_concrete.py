@@ -89,7 +89,8 @@ class _Concrete(Adjustable):
 
         Args:
             layers: layers with a `weight`; several where they see the same dropped units, as the projections of
-                attention do. They stay the children of the model that they are in.
+                attention do. They stay the children of the model that they are in. Where the model gets another layer
+                in place of one, say so again.
 
         Raises:
             TypeError: a layer without a weight.

@@ -189,12 +189,12 @@ class SparseVariationalConv3d(_SparseVariationalConv, nn.Conv3d):
 
 for _layer, _rank, _sizes in (
     (SparseVariationalConv1d, 1, (4,)),
-    (SparseVariationalConv2d, 2, (4, 3)),
-    (SparseVariationalConv3d, 3, (3, 2, 2)),
+    (SparseVariationalConv2d, 2, (3, 3)),
+    (SparseVariationalConv3d, 3, (2, 2, 2)),
 ):
     register_sparse_variational(
         _layer,
-        {"in_channels": 2, "out_channels": 4, "kernel_size": 2, "padding": 1, "groups": 2},
+        {"in_channels": 2, "out_channels": 4, "kernel_size": 2, "groups": 2},
         (2, 2, *_sizes),
         torch.ones(2, 3, *_sizes),
         r"`input` must be \(N, 2, \.\.\.\) or \(2, \.\.\.\) with . dimensions behind",
