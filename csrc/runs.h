@@ -21,6 +21,7 @@ struct Call {
   int64_t first_index;
   bool far;  // whether the memory is larger than caches, so that it pays to fetch it ahead
   bool bypass_cache;
+  int64_t num_elements;
 
   int64_t bytes() const { return kElementBytes[type]; }
   uint64_t index(const Cursor& c) const { return static_cast<uint64_t>(first_index + c.index); }
