@@ -14,7 +14,7 @@ struct Run {
   int64_t bit, n;
 };
 
-// Pieces of n elements each, at even steps (in elements) of memory.
+// Pieces of n elements each, at even steps (in elements) of memory; for a mask x is null and its step 0.
 struct Series {
   const void* x;
   void* y;

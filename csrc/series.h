@@ -7,51 +7,60 @@
 namespace thinout {
 namespace {
 
-template <class T>
-THINOUT_INLINE const void* forward(const void* x, int64_t steps) {  // a mask has no input
-  return x ? static_cast<const T*>(x) + steps : nullptr;
-}
-
-// All elements by one decision, without a branch. Several vectors or one part; the last vector overlaps the one before,
-// and is read before that is written, since it may be in place.
-template <class I, class T, class Op>
-THINOUT_INLINE void row(const Apply<I, T, Op>& apply, const typename I::Keep& keep, int64_t n) {
+// All elements by one decision, without a branch on it; n is a vector at least. The last vector may overlap the one
+// before, and is read before that is written, since it may be in place.
+template <class I, class T, bool bypass_cache>
+THINOUT_INLINE void row(const Select<I, T, bypass_cache>& op, const typename I::Keep& keep, const T* x, T* y,
+                        int64_t n) {
   using P = typename I::template Pack<T>;
-  if (n < P::kLanes) return apply.part(keep, 0, 0, static_cast<int>(n));
   const auto vector = [&](int64_t at) {
-    typename P::Packed inputs[Op::kInputs + 1];
-    if constexpr (Op::kInputs > 0) inputs[0] = P::load(apply.in[0] + at);
-    return apply.op.vector(inputs, keep, 0);
+    typename P::Packed inputs[1];
+    if constexpr (op.kInputs > 0) inputs[0] = P::load(x + at);
+    return op.vector(inputs, keep, 0);
   };
   const int64_t last = n - P::kLanes;
+  int64_t i = 0;
+  for (; i + P::kLanes <= last; i += P::kLanes) P::template store<bypass_cache>(y + i, vector(i));
   const auto end = vector(last);
-  for (int64_t i = 0; i < last; i += P::kLanes) P::template store<Op::kBypassCache>(apply.out + i, vector(i));
-  P::template store<Op::kBypassCache>(apply.out + last, end);
+  if (i < last) P::template store<bypass_cache>(y + i, vector(i));
+  P::template store<bypass_cache>(y + last, end);
 }
 
 template <class T>
-constexpr int64_t kReadAnyway = 256 / sizeof(T);  // elements that cost less to read than to foresee
+constexpr int64_t kReadAnyway = 512 / sizeof(T);  // elements that cost less to read than a wrong guess
 
 template <class I, class T, bool bypass_cache>
-void rows_by(const uint64_t* bits, int64_t bit, const Series& s, const Select<I, T, bypass_cache>& op) {
+THINOUT_INLINE void rows_by(const uint64_t* bits, int64_t bit, const Series& series,
+                            const Select<I, T, bypass_cache> op) {
+  const Series s = series;
   typename I::Keep keeps[2];
   I::expand(0, keeps[0]);
   I::expand(~uint64_t{0}, keeps[1]);
-  const auto at = [&](int64_t r) {
-    return make_select(op, forward<T>(s.x, r * s.x_step), static_cast<T*>(s.y) + r * s.y_step);
-  };
-  for (int64_t r = 0; r < s.count; r += 64) {
+  const T* x = static_cast<const T*>(s.x);  // null for a mask, whose steps are 0
+  T* y = static_cast<T*>(s.y);
+  for (int64_t r = 0; r < s.count; r += 64, x += 64 * s.x_step, y += 64 * s.y_step) {
     const int64_t count = s.count - r < 64 ? s.count - r : 64;
     const uint64_t keep = bits_from(bits, bit + r);
+    if (s.n < I::template Pack<T>::kLanes) {
+      for (int64_t i = 0; i < count; ++i) {
+        make_select(op, x + i * s.x_step, y + i * s.y_step).part(keeps[keep >> i & 1], 0, 0, static_cast<int>(s.n));
+      }
+      continue;
+    }
     if (s.n <= kReadAnyway<T>) {
-      for (int64_t i = 0; i < count; ++i) row<I>(at(r + i), keeps[keep >> i & 1], s.n);
+      for (int64_t i = 0; i < count; ++i) {
+        row<I>(op, keeps[keep >> i & 1], x + i * s.x_step, y + i * s.y_step, s.n);
+      }
       continue;
     }
     // Which rows are kept cannot be foreseen: one loop for those, one for the others.
     const uint64_t all = ~uint64_t{0} >> (64 - count);
-    for (uint64_t left = keep & all; left; left &= left - 1) row<I>(at(r + __builtin_ctzll(left)), keeps[1], s.n);
+    for (uint64_t left = keep & all; left; left &= left - 1) {
+      const int64_t i = __builtin_ctzll(left);
+      row<I>(op, keeps[1], x + i * s.x_step, y + i * s.y_step, s.n);
+    }
     for (uint64_t left = ~keep & all; left; left &= left - 1) {
-      std::memset(static_cast<T*>(s.y) + (r + __builtin_ctzll(left)) * s.y_step, 0, s.n * sizeof(T));
+      std::memset(y + __builtin_ctzll(left) * s.y_step, 0, static_cast<size_t>(s.n) * sizeof(T));
     }
   }
 }
@@ -73,7 +82,7 @@ void repeat(const uint64_t* bits, int64_t bit, const Series& s, double scale, bo
   const Select<I, T, false> through{static_cast<decltype(through.scale)>(scale)};
   const Select<I, T, true> around{through.scale};
   for (int64_t r = 0; r < s.count; ++r) {
-    const void* x = forward<T>(s.x, r * s.x_step);
+    const T* x = static_cast<const T*>(s.x) + r * s.x_step;
     T* y = static_cast<T*>(s.y) + r * s.y_step;
     if (bypass_cache && aligned(y, 0))
       select_run<I>(bits, bit, s.n, make_select(around, x, y));

@@ -14,7 +14,6 @@ namespace thinout {
 namespace {
 
 constexpr int64_t kLongRun = 1024;  // from here on a run is worth a call of the flat kernel
-constexpr int64_t kShortRow = 32;   // bytes: to here, rows of one decision are not
 
 // Long runs with a mask index in steps of 1 that no other runs share.
 void run_long(const Call& call, Layout walk, const Dim& run, int num_threads) {
@@ -107,10 +106,10 @@ void run_patterns(const Call& call, Layout outer, const Dim& rows, int64_t width
       const int64_t repeats = piece_size(repeat, share, c.at[piece + 1]), done = repeats / together * together;
       pattern.prepare(call.index(c), count, together);
       const auto write = [&](int64_t from, int64_t periods, int64_t times) {
-        call.isa.repeat[call.type](pattern.bits(), pattern.position(),
-                                   {call.in(c.x + from * repeat.x), call.out(c.y + from * repeat.y),
-                                    periods * repeat.x, periods * repeat.y, periods * n, times},
-                                   call.stream.scale, call.bypass_cache);
+        call.isa.repeat[call.type](
+            pattern.bits(), pattern.position(),
+            call.series(c.x + from * repeat.x, c.y + from * repeat.y, repeat, periods, periods * n, times),
+            call.stream.scale, call.bypass_cache);
       };
       write(0, together, repeats / together);
       if (done < repeats) write(done, repeats - done, 1);
@@ -135,9 +134,8 @@ void run_rows(const Call& call, Layout walk, const Dim& run, int num_threads) {
     for (int64_t i = begin; i < end; ++i, c.advance()) {
       const int64_t count = piece_size(rows, height, c.at[first]);
       const int64_t bit = decisions.at(call.index(c), count);
-      call.isa.rows[call.type](decisions.bits(), bit,
-                               {call.in(c.x), call.out(c.y), rows.x, rows.y,
-                                piece_size(run, kRowElements, c.at[first + 1]), count},
+      const int64_t n = piece_size(run, kRowElements, c.at[first + 1]);
+      call.isa.rows[call.type](decisions.bits(), bit, call.series(c.x, c.y, rows, 1, n, count),
                                call.stream.scale, call.bypass_cache);
     }
     call.finish();
@@ -205,12 +203,13 @@ Across take_across(Layout& layout) {
   return across;
 }
 
-// Whether rows of one decision are too short for a loop of their own.
-bool are_rows_short(const Call& call, const Layout& layout, const Dim& run, bool shared) {
+// Whether rows of one decision are better turned into bits: those that fill no vector, and those of a short block that
+// repeats.
+bool are_rows_short(const Call& call, const Layout& layout, const Dim& run, bool repeated) {
   if (layout.ndim == 0) return false;
   const Dim& rows = layout.dim[layout.ndim - 1];
   const bool dense = rows.index == 1 && rows.y == run.size && (rows.x == run.size || !call.x);
-  return dense && run.size <= (shared ? 64 : kShortRow / call.bytes());
+  return dense && (repeated ? run.size <= 64 : run.size < 16 || run.size * call.bytes() < 64);
 }
 
 bool has_shared(const Layout& layout) {
