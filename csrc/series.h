@@ -20,10 +20,27 @@ THINOUT_INLINE void row(const Select<I, T, bypass_cache>& op, const typename I::
   };
   const int64_t last = n - P::kLanes;
   int64_t i = 0;
+  for (; i + 4 * P::kLanes <= last; i += 4 * P::kLanes) {  // fewer turns: the end of a long loop is not foreseen
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) P::template store<bypass_cache>(y + i + k * P::kLanes, vector(i + k * P::kLanes));
+  }
   for (; i + P::kLanes <= last; i += P::kLanes) P::template store<bypass_cache>(y + i, vector(i));
   const auto end = vector(last);
   if (i < last) P::template store<bypass_cache>(y + i, vector(i));
   P::template store<bypass_cache>(y + last, end);
+}
+
+template <class I, class T, bool bypass_cache>
+THINOUT_INLINE void zero_row(T* y, int64_t n) {
+  using P = typename I::template Pack<T>;
+  const int64_t last = n - P::kLanes;
+  int64_t i = 0;
+  for (; i + 4 * P::kLanes <= last; i += 4 * P::kLanes) {
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) P::template store<bypass_cache>(y + i + k * P::kLanes, typename P::Packed{});
+  }
+  for (; i < last; i += P::kLanes) P::template store<bypass_cache>(y + i, typename P::Packed{});
+  P::template store<bypass_cache>(y + last, typename P::Packed{});
 }
 
 template <class T>
@@ -53,14 +70,11 @@ THINOUT_INLINE void rows_by(const uint64_t* bits, int64_t bit, const Series& ser
       }
       continue;
     }
-    // Which rows are kept cannot be foreseen: one loop for those, one for the others.
-    const uint64_t all = ~uint64_t{0} >> (64 - count);
-    for (uint64_t left = keep & all; left; left &= left - 1) {
-      const int64_t i = __builtin_ctzll(left);
-      row<I>(op, keeps[1], x + i * s.x_step, y + i * s.y_step, s.n);
-    }
-    for (uint64_t left = ~keep & all; left; left &= left - 1) {
-      std::memset(y + __builtin_ctzll(left) * s.y_step, 0, static_cast<size_t>(s.n) * sizeof(T));
+    for (int64_t i = 0; i < count; ++i) {
+      if (keep >> i & 1)
+        row<I>(op, keeps[1], x + i * s.x_step, y + i * s.y_step, s.n);
+      else
+        zero_row<I, T, bypass_cache>(y + i * s.y_step, s.n);
     }
   }
 }
