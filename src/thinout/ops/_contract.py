@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -134,11 +135,10 @@ def noise_strides(where: str, shape: Sequence[int], noise_shape: NoiseShape) -> 
     """Return the index strides of a mask at a noise shape, 0 where an entry is shared; or raise."""
     kept = None
     if not torch.compiler.is_compiling():
-        try:
-            # With the types: True and 1.0 equal 1, and the answer for 1 is not theirs.
+        # What cannot be hashed (lists, symbols) is worked out below, and entries that are wrong are refused there.
+        # With the types: True and 1.0 equal 1, and the answer for 1 is not theirs.
+        with contextlib.suppress(TypeError):
             kept = _kept_strides(where, shape, tuple(noise_shape), tuple(map(type, noise_shape)))
-        except TypeError:  # sizes that cannot be hashed (lists, symbols); or entries that are wrong: said below
-            pass
     return _noise_strides(where, shape, noise_shape) if kept is None else kept
 
 
