@@ -317,3 +317,13 @@ def test_the_seed_of_torch_governs_the_keys():
 def test_bad_input_is_answered_in_one_form(call, error, words):
     with pytest.raises(error, match=words):
         call(torch.ones(3, 4))
+
+
+def test_a_noise_shape_is_checked_after_an_equal_one_was_right():
+    x = torch.ones(2, 3)
+    for _ in range(2):  # strides of noise shapes are kept between calls
+        ops.dropout(x, 1, 0.5, noise_shape=(None, 1))
+        with pytest.raises(TypeError, match="`noise_shape` must be a sequence of ints"):
+            ops.dropout(x, 1, 0.5, noise_shape=(None, 1.0))
+        with pytest.raises(ValueError, match="`noise_shape` must be of length 3"):
+            ops.dropout(torch.ones(2, 3, 4), 1, 0.5, noise_shape=(None, 1))
