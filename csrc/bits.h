@@ -6,6 +6,7 @@
 namespace thinout {
 namespace {
 
+inline int64_t at_most(int64_t n, int64_t limit) { return n < limit ? n : limit; }
 inline int64_t words_for(int64_t n) { return (n + 63) / 64; }
 
 // 64 bits from any bit position on; reads two words.

@@ -14,6 +14,13 @@ struct Run {
   int64_t bit, n;
 };
 
+// Pieces of n elements each, at even steps (in elements) of memory; for a mask x is null and its step 0.
+struct Series {
+  const void* x;
+  void* y;
+  int64_t x_step, y_step, n, count;
+};
+
 // Mask indices from 64 * word on, 64 * count of them.
 struct Range {
   uint64_t word;
@@ -50,6 +57,9 @@ struct Kernels {
   void (*flat[kNumTypes])(const Stream&, const void* x, void* y, int64_t n, uint64_t first, bool bypass_cache);
   // The same with the decisions given.
   void (*runs[kNumTypes])(const Writing&);
+  // Piece i of a series by the decision at `bit + i`; element i of every piece by it. One word more is read.
+  void (*rows[kNumTypes])(const uint64_t* bits, int64_t bit, const Series&, double scale, bool bypass_cache);
+  void (*repeat[kNumTypes])(const uint64_t* bits, int64_t bit, const Series&, double scale, bool bypass_cache);
   // Draws all that is left.
   void (*bits)(Drawing&);
   // Column k < width <= 64 has its 64 decisions from bit start[k] + shift on; out[r * stride] = those of row r.

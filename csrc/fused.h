@@ -3,7 +3,7 @@
 // in-place kernel after them were measured faster.)
 #pragma once
 
-#include "kernel.h"
+#include "series.h"
 
 namespace thinout {
 namespace {
@@ -41,6 +41,8 @@ constexpr Kernels make_kernels(const char* name) {
       name,
       {flat<I, float>, flat<I, double>, flat<I, bfloat16>, flat<I, float16>, flat<I, keep8>},
       {runs<I, float>, runs<I, double>, runs<I, bfloat16>, runs<I, float16>, runs<I, keep8>},
+      {rows<I, float>, rows<I, double>, rows<I, bfloat16>, rows<I, float16>, rows<I, keep8>},
+      {repeat<I, float>, repeat<I, double>, repeat<I, bfloat16>, repeat<I, float16>, repeat<I, keep8>},
       bits<I>,
       transpose<I>,
       interleave<I>,

@@ -21,11 +21,16 @@ struct Call {
   int64_t first_index;
   bool far;  // whether the memory is larger than caches, so that it pays to fetch it ahead
   bool bypass_cache;
+  int64_t num_elements;
 
   int64_t bytes() const { return kElementBytes[type]; }
   uint64_t index(const Cursor& c) const { return static_cast<uint64_t>(first_index + c.index); }
   const char* in(int64_t offset) const { return x ? x + offset * bytes() : nullptr; }
   char* out(int64_t offset) const { return y + offset * bytes(); }
+  // `count` pieces of n elements; from one to the next, `times` steps.
+  Series series(int64_t at_x, int64_t at_y, const Dim& step, int64_t times, int64_t n, int64_t count) const {
+    return {in(at_x), out(at_y), x ? times * step.x : 0, times * step.y, n, count};
+  }
   void write(const uint64_t* bits, const Run* runs, int64_t count, int64_t ahead, Drawing& next) const {
     isa.runs[type]({bits, runs, count, ahead, stream.scale, bypass_cache, next});
   }

@@ -1,12 +1,13 @@
 // The C ABI for strided memory. The innermost dimension of the output, "the run", decides how the work is done:
 //   mask index in steps of 1   contiguous kernel; or bits drawn once and used for every row that shares them
-//   mask index the same        one decision for the whole run: scale it or clear it
+//   mask index the same        one decision for the whole run: scale it or clear it; short ones as bits an element
 //   else, another dimension    tiles: bits drawn along that dimension, transposed, used along the run
 //   has steps of 1
 //   else                       bits one by one
 #include "arguments.h"
 #include "memory.h"
 #include "parallel.h"
+#include "shared.h"
 #include "tile.h"
 
 namespace thinout {
@@ -65,6 +66,79 @@ void run_batched(const Call& call, Layout outer, const Dim& run, int num_threads
         batch.add(c, n, repeat, block < 0 ? 1 : piece_size(repeat, repeats, c.at[block]));
     }
     batch.finish();
+  });
+}
+
+int64_t gcd(int64_t a, int64_t b) { return b == 0 ? a : gcd(b, a % b); }
+
+// Repetitions of a block that make whole words, and enough of them; blocks follow each other in memory.
+int64_t periods_together(int64_t period, int64_t repeats) {
+  int64_t together = 64 / gcd(period, 64);
+  if (together * period < kLongRun) together *= kLongRun / (together * period);
+  return at_most(at_most(together, kPattern / period), repeats);
+}
+
+// Blocks of `rows` of `width` elements, which hold one decision, with mask indices in steps of 1: decisions become bits
+// for each element, which then serve for all repetitions of the block.
+void run_patterns(const Call& call, Layout outer, const Dim& rows, int64_t width, int num_threads) {
+  Dim repeat{1, 0, 0, 0};
+  for (int d = outer.ndim - 1; d >= 0; --d) {
+    if (outer.dim[d].index != 0) continue;
+    repeat = outer.remove(d);
+    break;
+  }
+  const bool whole = rows.size * width <= kPattern;
+  const int64_t height = whole ? rows.size : kPattern / width / 64 * 64, period = height * width;
+  const bool dense = whole && repeat.y == period && (repeat.x == period || !call.x);
+  const int64_t together = dense ? periods_together(period, repeat.size) : 1;
+  Layout walk;
+  for (int d = 0; d < outer.ndim; ++d) walk.append(outer.dim[d]);
+  const int piece = walk.ndim;
+  walk.append(pieces(rows, height));
+  int64_t share = repeat.size;  // repetitions of a task
+  if (num_threads > 1) share = (share / (4 * num_threads) + together) / together * together;
+  walk.append(pieces(repeat, share));
+  parallel(walk.count(), call.num_elements, num_threads, [&](int64_t begin, int64_t end) {
+    Pattern pattern(call, width);
+    Cursor c(walk, begin);
+    for (int64_t i = begin; i < end; ++i, c.advance()) {
+      const int64_t count = piece_size(rows, height, c.at[piece]), n = count * width;
+      const int64_t repeats = piece_size(repeat, share, c.at[piece + 1]), done = repeats / together * together;
+      pattern.prepare(call.index(c), count, together);
+      const auto write = [&](int64_t from, int64_t periods, int64_t times) {
+        call.isa.repeat[call.type](
+            pattern.bits(), pattern.position(),
+            call.series(c.x + from * repeat.x, c.y + from * repeat.y, repeat, periods, periods * n, times),
+            call.stream.scale, call.bypass_cache);
+      };
+      write(0, together, repeats / together);
+      if (done < repeats) write(done, repeats - done, 1);
+    }
+    call.finish();
+  });
+}
+
+constexpr int64_t kRowRows = 1024, kRowElements = 64 * 1024;  // of a task
+
+// Runs with one decision each.
+void run_rows(const Call& call, Layout walk, const Dim& run, int num_threads) {
+  const Dim rows = walk.ndim ? walk.remove(walk.ndim - 1) : Dim{1, 0, 0, 0};
+  const int64_t fitting = run.size < kRowElements ? kRowElements / run.size : 1;
+  const int64_t height = rows.index == 1 ? at_most(at_most(fitting, kRowRows), rows.size) : 1;
+  const int first = walk.ndim;
+  walk.append(pieces(rows, height));
+  walk.append(pieces(run, kRowElements));
+  parallel(walk.count(), call.num_elements, num_threads, [&](int64_t begin, int64_t end) {
+    Decisions<kRowRows> decisions(call);
+    Cursor c(walk, begin);
+    for (int64_t i = begin; i < end; ++i, c.advance()) {
+      const int64_t count = piece_size(rows, height, c.at[first]);
+      const int64_t bit = decisions.at(call.index(c), count);
+      const int64_t n = piece_size(run, kRowElements, c.at[first + 1]);
+      call.isa.rows[call.type](decisions.bits(), bit, call.series(c.x, c.y, rows, 1, n, count),
+                               call.stream.scale, call.bypass_cache);
+    }
+    call.finish();
   });
 }
 
@@ -129,6 +203,15 @@ Across take_across(Layout& layout) {
   return across;
 }
 
+// Whether rows of one decision are better turned into bits: those that fill no vector, and those of a short block that
+// repeats.
+bool are_rows_short(const Call& call, const Layout& layout, const Dim& run, bool repeated) {
+  if (layout.ndim == 0) return false;
+  const Dim& rows = layout.dim[layout.ndim - 1];
+  const bool dense = rows.index == 1 && rows.y == run.size && (rows.x == run.size || !call.x);
+  return dense && (repeated ? run.size <= 64 : run.size < 16 || run.size * call.bytes() < 64);
+}
+
 bool has_shared(const Layout& layout) {
   for (int d = 0; d < layout.ndim; ++d) {
     if (layout.dim[d].index == 0) return true;
@@ -141,7 +224,18 @@ void run_strided(const Call& call, Layout layout, int num_threads) {
   if (layout.ndim == 0 && run.x == 1 && run.index == 1) {
     return run_flat(call.stream, call.x, call.y, run.size, call.type, call.first_index, num_threads);
   }
-  if (run.index == 1 && run.size >= kLongRun && !has_shared(layout)) return run_long(call, layout, run, num_threads);
+  const bool shared = has_shared(layout);
+  if (run.index == 1 && run.size >= kLongRun && !shared) return run_long(call, layout, run, num_threads);
+  if (run.x == 1 || !call.x) {
+    if (run.index == 1 && shared) return run_patterns(call, layout, run, 1, num_threads);
+    if (run.index == 0) {
+      if (are_rows_short(call, layout, run, shared)) {
+        const Dim rows = layout.remove(layout.ndim - 1);
+        return run_patterns(call, layout, rows, run.size, num_threads);
+      }
+      return run_rows(call, layout, run, num_threads);
+    }
+  }
   if (run.index <= 1) return run_batched(call, layout, run, num_threads);
   const Across across = take_across(layout);
   if (across.dims.ndim == 0) return run_any(call, layout, run, num_threads);
@@ -170,7 +264,7 @@ int thinout_dropout_strided(const void* x, void* y, int dtype, int ndim, const i
   const int64_t bytes = layout.num_elements * kElementBytes[dtype];
   prepare_output(x, y, bytes);  // dense but for odd strides, of which this covers the first part
   run_strided({kernels(), stream, static_cast<const char*>(x), static_cast<char*>(y), dtype, first_index,
-               is_far(bytes), bypasses_cache(x, y, bytes)},
+               is_far(bytes), bypasses_cache(x, y, bytes), layout.num_elements},
               layout, num_threads);
   return THINOUT_OK;
 }
@@ -186,7 +280,7 @@ int thinout_mask_strided(uint8_t* mask, int ndim, const int64_t* sizes, const in
   if (!mask) return THINOUT_BAD_POINTER;
   const Stream stream = make_stream(key, offset, threshold, wide, 1.0);
   run_strided({kernels(), stream, nullptr, reinterpret_cast<char*>(mask), kMask, first_index,
-               is_far(layout.num_elements), false}, layout,
+               is_far(layout.num_elements), false, layout.num_elements}, layout,
               num_threads);
   return THINOUT_OK;
 }

@@ -22,7 +22,6 @@ constexpr int64_t kTileElements = 256 * 1024, kMaxColumns = 512;
 constexpr int64_t kMaxRange = 1024;  // rows; with more, a range would have too few columns
 constexpr int64_t kNarrow = 8;  // columns that are interleaved, if memory is dense
 
-inline int64_t at_most(int64_t n, int64_t limit) { return n < limit ? n : limit; }
 inline int64_t round_up64(int64_t n) { return words_for(n) * 64; }
 inline int64_t whole_words(int64_t n) { return n < 64 ? 64 : n / 64 * 64; }
 

@@ -324,3 +324,13 @@ def test_a_mask_on_a_gpu_takes_a_key_that_lies_there():
     with FakeTensorMode():  # "cuda" is "cuda:0", though the two devices do not compare equal
         key = torch.zeros((), dtype=torch.int64, device="cuda")
         assert ops.dropout_mask((4,), key, 0.5, device="cuda").device == key.device
+
+
+def test_a_noise_shape_is_checked_after_an_equal_one_was_right():
+    x = torch.ones(2, 3)
+    for _ in range(2):  # strides of noise shapes are kept between calls
+        ops.dropout(x, 1, 0.5, noise_shape=(None, 1))
+        with pytest.raises(TypeError, match="`noise_shape` must be a sequence of ints"):
+            ops.dropout(x, 1, 0.5, noise_shape=(None, 1.0))
+        with pytest.raises(ValueError, match="`noise_shape` must be of length 3"):
+            ops.dropout(torch.ones(2, 3, 4), 1, 0.5, noise_shape=(None, 1))

@@ -112,6 +112,12 @@ LAYOUTS = {
     ),
     "time shared": (torch.arange(5 * 40 * 33.0).view(5, 40, 33), (33, 0, 1)),
     "batch shared": (torch.arange(40 * 700.0).view(40, 700), (0, 1)),
+    "rows of 3": (torch.arange(1300 * 3.0).view(1300, 3), (1, 0)),
+    "rows of 49": (torch.arange(130 * 49.0).view(130, 49), (1, 0)),
+    "rows of 1000": (torch.arange(70 * 1000.0).view(70, 1000), (1, 0)),
+    "batch shared, more than a block": (torch.arange(2 * 40_000.0).view(2, 40_000), (0, 1)),
+    "time shared, short": (torch.arange(5 * 700 * 7.0).view(5, 700, 7), (7, 0, 1)),
+    "time and width shared": (torch.arange(3 * 40 * 12 * 16.0).view(3, 40, 12, 16), (12, 0, 1, 0)),
     "columns of a larger whole": (torch.arange(40 * 70.0).view(40, 70), (999, 1)),
     "0-d": (torch.tensor(5.0), ()),
 }
@@ -129,6 +135,20 @@ def test_strided_equals_the_oracle(form, threads, layout, stream):
     mask = torch.empty_like(x, dtype=torch.bool)
     _cpu.mask(mask, **stream, first_index=11, index_strides=strides)
     assert torch.equal(mask, oracle(index, **stream))
+
+
+@pytest.mark.parametrize("dtype", _cpu.DTYPES)
+@pytest.mark.parametrize("size", [1, 3, 7, 8, 15, 16, 17, 31, 33, 49, 64, 127, 128, 130, 513])
+@pytest.mark.parametrize("in_place", [False, True], ids=["out of place", "in place"])
+def test_shared_entries_equal_the_oracle_at_every_length(form, dtype, size, in_place):
+    for shape, strides in (((67, size), (1, 0)), ((67, size), (0, 1)), ((3, 5, 7, size), (7, 0, 1, 0))):
+        x = torch.linspace(-3, 3, 67 * size if len(shape) == 2 else 105 * size).to(dtype).view(shape)
+        x[-1] = float("nan")
+        x[0] = float("inf")
+        want = expected(x, logical_index(shape, strides, 59), STREAM)
+        out = x if in_place else torch.full_like(x, 7)
+        _cpu.dropout(x, out, **STREAM, scale=SCALE[False], first_index=59, index_strides=strides)
+        assert torch.equal(torch.nan_to_num(out, nan=123.0), torch.nan_to_num(want, nan=123.0))
 
 
 def test_a_large_fresh_output_equals_the_same_in_pieces(form):

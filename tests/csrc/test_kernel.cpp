@@ -176,6 +176,7 @@ int main() {
     test_extreme_thresholds();
     test_large();
     test_strided();
+    test_shared();
     test_fused();
     std::printf("%s: %d failures\n", form.c_str(), failures - before);
   }

@@ -2,4 +2,5 @@
 #pragma once
 
 void test_strided();
+void test_shared();
 void test_fused();

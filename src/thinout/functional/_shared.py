@@ -11,7 +11,7 @@ from torch import Tensor
 from thinout import ops
 from thinout._checks import bad_type, bad_value, check_count, check_p
 from thinout.ops import NoiseShape, _apply
-from thinout.ops._contract import NARROW, WIDE, Mask, quantise
+from thinout.ops._contract import NARROW, WIDE, Mask, noise_strides, quantise
 from thinout.ops._inputs import check_floating_point, check_generator, check_key, check_rate
 
 Rate = float | Tensor
@@ -33,15 +33,15 @@ def drop(
 ) -> Tensor:
     p = check_rate(where, p) if isinstance(p, Tensor) else check_p(where, p)
     check_floating_point(where, "input", input)
-    if noise_shape is not None:
-        ops.check_noise_shape(where, input.shape, noise_shape)
+    strides = None if noise_shape is None else noise_strides(where, input.shape, noise_shape)
     if not training or (not isinstance(p, Tensor) and p == 0):
         return input
     if key is None:
         key = ops.draw_key(generator)
-        if noise_shape is None and offset == 0 and not isinstance(p, Tensor):
+        if offset == 0 and not isinstance(p, Tensor):
             # The common call, with everything checked: straight to the kernel, since small tensors pay for each line.
-            return _apply.apply(input, key, Mask(quantise(p), rescale=rescale), inplace=inplace)
+            mask = Mask(quantise(p), rescale=rescale, index_strides=strides)
+            return _apply.apply(input, key, mask, inplace=inplace)
     return ops.dropout(input, key, p, offset=offset, noise_shape=noise_shape, rescale=rescale, inplace=inplace)
 
 

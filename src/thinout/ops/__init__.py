@@ -120,7 +120,7 @@ def dropout(
     key = check_key("dropout", key, x.device)
     offset = check_offset("dropout", offset)
     first_index, strides = locate("dropout", x.shape, noise_shape, first_index, shard)
-    if first_index or strides is not None:
+    if first_index or type(first_index) is not int or shard is not None:
         check_index("dropout", x.shape, first_index, strides or row_major_strides(x.shape))
     if isinstance(p, Tensor):
         p = check_rate("dropout", p)

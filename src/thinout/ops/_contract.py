@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
+
+import torch
 
 from thinout._checks import bad_type, bad_value, check_p
 
@@ -119,20 +123,37 @@ def locate(
     where: str, shape: Sequence[int], noise_shape: NoiseShape | None, first_index: int, shard: Shard | None
 ) -> tuple[int, tuple[int, ...] | None]:
     """Return the mask index of the first element and the index strides (None: row-major over `shape`)."""
-    whole: Sequence[int] = shape
-    if shard is not None:
-        _check_shard(where, shape, Shard(*shard))
-        whole = shard[0]
-    if noise_shape is None and shard is None:
-        return first_index, None
-    noise = whole
-    if noise_shape is not None:
-        check_noise_shape(where, whole, noise_shape)
-        noise = [size if entry is None or entry == size else 1 for entry, size in zip(noise_shape, whole, strict=True)]
-    strides = tuple(
+    if shard is None:
+        return first_index, None if noise_shape is None else noise_strides(where, shape, noise_shape)
+    _check_shard(where, shape, Shard(*shard))
+    whole = shard[0]
+    strides = row_major_strides(whole) if noise_shape is None else noise_strides(where, whole, noise_shape)
+    return first_index + sum(begin * step for begin, step in zip(shard[1], strides, strict=True)), strides
+
+
+def noise_strides(where: str, shape: Sequence[int], noise_shape: NoiseShape) -> tuple[int, ...]:
+    """Return the index strides of a mask at a noise shape, 0 where an entry is shared; or raise."""
+    kept = None
+    if not torch.compiler.is_compiling():
+        # What cannot be hashed (lists, symbols) is worked out below, and entries that are wrong are refused there.
+        # With the types: True and 1.0 equal 1, and the answer for 1 is not theirs.
+        with contextlib.suppress(TypeError):
+            kept = _kept_strides(where, shape, tuple(noise_shape), tuple(map(type, noise_shape)))
+    return _noise_strides(where, shape, noise_shape) if kept is None else kept
+
+
+def _noise_strides(where: str, shape: Sequence[int], noise_shape: NoiseShape) -> tuple[int, ...]:
+    check_noise_shape(where, shape, noise_shape)
+    noise = [size if entry is None or entry == size else 1 for entry, size in zip(noise_shape, shape, strict=True)]
+    return tuple(
         0 if entry == 1 and size != 1 else step
-        for entry, size, step in zip(noise, whole, row_major_strides(noise), strict=True)
+        for entry, size, step in zip(noise, shape, row_major_strides(noise), strict=True)
     )
-    if shard is not None:
-        first_index += sum(begin * step for begin, step in zip(shard[1], strides, strict=True))
-    return first_index, strides
+
+
+@functools.lru_cache(maxsize=512)
+def _kept_strides(
+    where: str, shape: Sequence[int], noise_shape: NoiseShape, types: tuple[type, ...]
+) -> tuple[int, ...]:
+    """Return `_noise_strides`, kept, since shapes come again and small tensors wait for this."""
+    return _noise_strides(where, shape, noise_shape)

@@ -27,7 +27,7 @@ DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 
 
 _INT, _INT64, _UINT64, _DOUBLE = ctypes.c_int, ctypes.c_int64, ctypes.c_uint64, ctypes.c_double
 _POINTER, _TEXT = ctypes.c_void_p, ctypes.c_char_p
-_INTS = ctypes.POINTER(ctypes.c_int64)
+_INTS = ctypes.c_void_p  # as addresses, which are quicker to hand over than arrays
 _STREAM = (_INT64, _UINT64, _UINT64, _UINT64, _INT)  # first_index, key, offset, threshold, wide
 _SIGNATURES: dict[str, tuple[type, tuple[type, ...]]] = {
     "thinout_isa": (_TEXT, ()),
@@ -132,19 +132,24 @@ def _check(status: int) -> None:
         raise RuntimeError(message("dropout", "arguments", "what the kernel library takes", f"its status {status}"))
 
 
-@functools.lru_cache(maxsize=512)
-def _ints(numbers: Sequence[int]) -> ctypes.Array[ctypes.c_int64]:
-    """Return numbers as C has them; kept, since shapes and strides come again, and the library only reads."""
-    return (_INT64 * len(numbers))(*numbers)
+class _Layout(NamedTuple):
+    numbers: ctypes.Array[ctypes.c_int64]  # what the addresses lie in
+    sizes: int
+    x_strides: int
+    y_strides: int
+    index_strides: int
 
 
 @functools.lru_cache(maxsize=512)
-def _row_major(shape: torch.Size) -> ctypes.Array[ctypes.c_int64]:
-    return _ints(row_major_strides(shape))
-
-
-def _index_strides(x: Tensor, given: tuple[int, ...] | None) -> ctypes.Array[ctypes.c_int64]:
-    return _row_major(x.shape) if given is None else _ints(given)
+def _layout(
+    shape: torch.Size, x_strides: Sequence[int], y_strides: Sequence[int], index_strides: Sequence[int] | None
+) -> _Layout:
+    """Return a layout as C has it; kept, since shapes come again, and the library only reads."""
+    index_strides = row_major_strides(shape) if index_strides is None else index_strides
+    x_strides = x_strides or y_strides  # a mask has no input
+    numbers = (_INT64 * (4 * len(shape)))(*shape, *x_strides, *y_strides, *index_strides)
+    start, step = ctypes.addressof(numbers), ctypes.sizeof(_INT64) * len(shape)
+    return _Layout(numbers, start, start + step, start + 2 * step, start + 3 * step)
 
 
 def dropout(
@@ -168,9 +173,9 @@ def dropout(
             first_index, key, offset, threshold, wide, scale, torch.get_num_threads(),
         )  # fmt: skip
     else:
+        layout = _layout(x.shape, x.stride(), out.stride(), index_strides)  # a name, since it holds the memory
         status = _require().thinout_dropout_strided(
-            x.data_ptr(), out.data_ptr(), DTYPES[x.dtype], x.dim(),
-            _ints(x.shape), _ints(x.stride()), _ints(out.stride()), _index_strides(x, index_strides),
+            x.data_ptr(), out.data_ptr(), DTYPES[x.dtype], x.dim(), *layout[1:],
             first_index, key, offset, threshold, wide, scale, torch.get_num_threads(),
         )  # fmt: skip
     _check(status)
@@ -192,8 +197,9 @@ def mask(
             out.data_ptr(), out.numel(), first_index, key, offset, threshold, wide, torch.get_num_threads()
         )
     else:
+        layout = _layout(out.shape, (), out.stride(), index_strides)
         status = _require().thinout_mask_strided(
-            out.data_ptr(), out.dim(), _ints(out.shape), _ints(out.stride()), _index_strides(out, index_strides),
+            out.data_ptr(), out.dim(), layout.sizes, layout.y_strides, layout.index_strides,
             first_index, key, offset, threshold, wide, torch.get_num_threads(),
         )  # fmt: skip
     _check(status)
