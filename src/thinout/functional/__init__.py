@@ -1,10 +1,6 @@
 """Dropouts without state: checks and work are here, the modules of `thinout.nn` store arguments and call these.
 
-<<<<<<< HEAD
-Shape letters: N batch, C channels, L length, D depth, H height, W width, F features, K samples.
-=======
-Shape letters: N batch, C channels or features, L length, D depth, H height, W width.
->>>>>>> wip-recurrent
+Shape letters: N batch, C channels, L length, T time steps, D depth, H height, W width, F features, K samples.
 """
 
 from thinout.functional import experimental as experimental
