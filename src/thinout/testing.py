@@ -313,7 +313,7 @@ def check_batch_sizes(spec: LayerSpec) -> None:
 def _takes(spec: LayerSpec, rate: float) -> bool:
     """Whether a layer takes a value of its rates: 1 is none for some."""
     try:
-        spec.make(**dict.fromkeys(spec.rates, rate))
+        _set_rates(spec, spec.make(), rate)
     except ValueError:
         return False
     return True
@@ -429,7 +429,11 @@ def check_state_dict(spec: LayerSpec) -> None:
         names = {name for maker in makers for name in inspect.signature(maker).parameters}
         twin = spec.twin(**{name: value for name, value in spec.arguments.items() if name in names})
         layer.load_state_dict(twin.state_dict(), strict=True)
-        twin.load_state_dict(layer.state_dict(), strict=True)
+        # The twin has no place for what a layer has beside it, such as a learned variance.
+        own = set(getattr(layer, "_own_parameters", ()))
+        twin.load_state_dict(
+            {name: value for name, value in layer.state_dict().items() if name not in own}, strict=True
+        )
 
 
 def check_devices(spec: LayerSpec) -> None:

@@ -76,7 +76,7 @@ def recipe_for(num_train: int, *, steps: int = 1500, least: int = 3, most: int =
 
     Example:
         >>> recipe_for(1000).epochs, recipe_for(60_000).epochs
-        (94, 3)
+        (100, 3)
     """
     per_epoch = max(1, num_train // 64)
     epochs = max(least, min(most, round(steps / per_epoch)))

@@ -34,7 +34,7 @@ class SpectrogramNet(nn.Module):
 
     Example:
         >>> sum(weight.numel() for weight in SpectrogramNet().parameters())
-        311146
+        311434
 
     Source: Tompson et al. 2015, arXiv 1411.4280, for dropout of channels.
     """
