@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import make_layer_tables
+import make_learned_table
 import make_pictures
 import pytest
 
@@ -14,6 +15,10 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def test_the_page_of_checks_is_what_its_script_writes():
     assert make_layer_tables.PAGE.read_text() == make_layer_tables.text(), "run python scripts/make_layer_tables.py"
+
+
+def test_the_table_of_learned_rates_is_that_of_its_file():
+    assert make_learned_table.PAGE.read_text() == make_learned_table.text(), "run python scripts/make_learned_table.py"
 
 
 @pytest.fixture(scope="module")
