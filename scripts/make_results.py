@@ -58,10 +58,14 @@ def difference(arm: dict[str, Any]) -> str:
 
 def training_section(folder: Path) -> Iterator[str]:
     """Yield the lines of one long training."""
-    (path,) = folder.glob("rows/*/seed-*.json")
+    paths = sorted(folder.glob("rows/*/seed-*.json"))
+    if not paths:
+        yield f"## {folder.name}\n\nThis training was cut off and has no result; its epochs are in `{folder.name}/`.\n"
+        return
+    path = paths[0]
     row = json.loads(path.read_text())
     test, where = row["metrics"]["test"], row["provenance"]
-    yield f"## {row['config']['case']} on full {row['config']['data']}\n"
+    yield f"## {row['config']['case']} on {row['config']['data'] or 'its own data'}\n"
     yield f"Test error {100 * test['error']:.2f} %, test NLL {test['nll']:.4f} at p = {row['p']:.3g}, seed "
     yield f"{row['seed']}, after {row['num_epochs']} epochs ({row['seconds'] / 60:.0f} minutes on {where['threads']} "
     yield f"thread(s)). Files: `{folder.name}/`.\n"
