@@ -34,11 +34,10 @@ def training_members(classes: tuple[int, ...] = (0, 1, 42)) -> dict[str, bytes]:
     return members | {"GTSRB/Readme-Images.txt": b"read me"}
 
 
-def test_members() -> dict[str, bytes]:
+def members_of_the_test_part() -> dict[str, bytes]:
     return {f"GTSRB/Final_Test/Images/{i:05d}.ppm": encoded(noise(7000 + i), "PPM") for i in range(4)}
 
 
-test_members.__test__ = False  # type: ignore[attr-defined]  # a helper, whatever its name says
 ANSWERS = {"GT-final_test.csv": "\n".join([HEAD, *(row(f"{i:05d}.ppm", i % 2) for i in range(4))]).encode()}
 
 
@@ -46,7 +45,7 @@ ANSWERS = {"GT-final_test.csv": "\n".join([HEAD, *(row(f"{i:05d}.ppm", i % 2) fo
 def archives(tmp_path: Path) -> list[Path]:
     return [
         write_zip(tmp_path / "training.zip", training_members()),
-        write_zip(tmp_path / "test.zip", test_members()),
+        write_zip(tmp_path / "test.zip", members_of_the_test_part()),
         write_zip(tmp_path / "answers.zip", ANSWERS),
     ]
 
@@ -86,7 +85,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_does_not_fit_is_one_sentence(archives: list[Path], name: str) -> None:
     number, changes, sentence = BROKEN[name]
-    members = [training_members(), test_members(), ANSWERS][number] | changes
+    members = [training_members(), members_of_the_test_part(), ANSWERS][number] | changes
     write_zip(archives[number], {key: content for key, content in members.items() if content is not None})
     with pytest.raises(DataError, match=sentence) as caught:
         from_archives(*archives, name="signs")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit, grid
+from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit, Verdict, grid
 from thinout.lab.claims._evidence import Evidence
 from thinout.lab.claims._training import clean_metrics, images, mlp, recipe_for, train
 
@@ -67,8 +67,8 @@ def judge(evidence: Evidence) -> Finding:
     if len(smaller) == len(gaps) and len(better) == len(losses):
         return Finding(verdict="supported", sentence=text, effects=effects)
     if not smaller and not better:
-        verdict = "refuted" if worse else "no evidence"
-        return Finding(verdict=verdict, sentence=text, effects=effects)  # type: ignore[arg-type]
+        verdict: Verdict = "refuted" if worse else "no evidence"
+        return Finding(verdict=verdict, sentence=text, effects=effects)
     return Finding(verdict="conditional", condition="the number of training images", sentence=text, effects=effects)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit, grid
+from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit, Verdict, grid
 from thinout.lab.claims._evidence import Evidence
 from thinout.lab.claims._training import SMALL, images, mlp, recipe_for, train
 from thinout.lab.statistics import paired_difference
@@ -45,8 +45,8 @@ def judge(evidence: Evidence) -> Finding:
     missed = [arm for arm, rate in rates.items() if rate is None]
     if missed:
         text = f"Within the epochs given, {' and '.join(missed)} did not reach the target with every seed at any rate."
-        verdict = "refuted" if "none" not in missed else "no evidence"
-        return Finding(verdict=verdict, sentence=text)  # type: ignore[arg-type]
+        verdict: Verdict = "refuted" if "none" not in missed else "no evidence"
+        return Finding(verdict=verdict, sentence=text)
     effects, faster, slower = [], [], []
     for name, unit in (("epochs to the target", "epochs"), ("seconds to the target", "s")):
         baseline = evidence.values("none", name, rates["none"])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thinout import functional as F
-from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit, grid
+from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit, Verdict, grid
 from thinout.lab.claims._evidence import Evidence
 
 RESTARTS, STEPS, LR = 100, 2000, 0.05
@@ -111,8 +111,8 @@ def judge(evidence: Evidence) -> Finding:
     if ups == 2 * len(PROBLEMS) and all(beats_noise):
         return Finding(verdict="supported", sentence=text, effects=tuple(effects))
     if not ups:
-        verdict = "refuted" if downs else "no evidence"
-        return Finding(verdict=verdict, sentence=text, effects=tuple(effects))  # type: ignore[arg-type]
+        verdict: Verdict = "refuted" if downs else "no evidence"
+        return Finding(verdict=verdict, sentence=text, effects=tuple(effects))
     if not any(up and more for up, more in zip(better, beats_noise, strict=True)):
         text += " Where more were solved, plain noise of the same length did as well."
         return Finding(verdict="refuted", sentence=text, effects=tuple(effects))

@@ -47,7 +47,7 @@ def _step(width: int, dropout: Callable[[], nn.Module]) -> Callable[[], object]:
 
     def step() -> None:
         optimizer.zero_grad()
-        cross_entropy(model(x), labels).backward()  # type: ignore[no-untyped-call]
+        cross_entropy(model(x), labels).backward()  # type: ignore[no-untyped-call]  # torch's
         optimizer.step()
 
     return step
