@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,9 +41,14 @@ def drop(
         key = ops.draw_key(generator)
         if offset == 0 and not isinstance(p, Tensor):
             # The common call, with everything checked: straight to the kernel, since small tensors pay for each line.
-            mask = Mask(quantise(p), rescale=rescale, index_strides=strides)
-            return _apply.apply(input, key, mask, inplace=inplace)
+            return _apply.apply(input, key, _common_mask(p, rescale, strides), inplace=inplace)
     return ops.dropout(input, key, p, offset=offset, noise_shape=noise_shape, rescale=rescale, inplace=inplace)
+
+
+@functools.lru_cache(maxsize=512)
+def _common_mask(p: float, rescale: bool, strides: tuple[int, ...] | None) -> Mask:
+    """Return a mask of offset 0, kept, since rates come again."""
+    return Mask(quantise(p), rescale=rescale, index_strides=strides)
 
 
 def check_probability(where: str, p: Rate, name: str = "p") -> Rate:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from thinout import functional as F
 from thinout import ops
 from thinout._checks import check_p
+from thinout.functional._shared import drop
 from thinout.nn._rate import Rated, rate
 from thinout.nn._registry import ErrorInput, LayerSpec, register
 
@@ -57,15 +58,9 @@ class Dropout(Rated, nn.Dropout):
         offset: int = 0,
     ) -> Tensor:
         """Apply dropout in training mode; `key`, `generator` and `offset` as in `thinout.functional.dropout`."""
-        return F.dropout(
-            input,
-            rate(self),
-            training=self.training,
-            inplace=self.inplace,
-            noise_shape=self.noise_shape,
-            key=key,
-            generator=generator,
-            offset=offset,
+        # What `functional.dropout` calls, without its keywords, which take small tensors as long as the kernel.
+        return drop(
+            "dropout", input, rate(self), self.training, self.inplace, self.noise_shape, key, generator, offset
         )
 
     def extra_repr(self) -> str:

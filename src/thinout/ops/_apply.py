@@ -21,6 +21,7 @@ from thinout.ops._contract import NARROW, WIDE, Mask
 from thinout.ops._library import Transformable
 
 _PLAIN = (Tensor, torch.nn.Parameter)
+_saved_tensors_hooks = torch._C._autograd._top_saved_tensors_default_hooks
 
 
 def needs_operator(x: Tensor) -> bool:
@@ -54,8 +55,10 @@ class Eager(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, key: Tensor, mask: Mask, inplace: bool, backend: str | None) -> Tensor:
         """Apply the mask and keep the key, which is all that backward needs."""
-        ctx.key, ctx.mask, ctx.backend = key, mask, backend
-        ctx.save_for_backward(key)
+        hooked = _saved_tensors_hooks(False) is not None
+        if hooked:  # a checkpoint, which is to see the key: it recomputes it, and the two are compared
+            ctx.save_for_backward(key)
+        ctx.call = key, mask, backend, hooked  # one attribute, as small tensors wait for each; a saved key for longer
         if not inplace:
             return _backends.run(x, key, mask, backend=backend)
         ctx.mark_dirty(x)
@@ -64,10 +67,11 @@ class Eager(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Apply the same mask to the gradient, after making sure that it is the same."""
-        (key,) = ctx.saved_tensors
-        # Checkpointing replaces saved tensors by those of the recomputed forward, but not the attributes of ctx.
-        check_same_key(key, ctx.key)
-        return apply(grad, key, ctx.mask, backend=ctx.backend), None, None, None, None
+        key, mask, backend, hooked = ctx.call
+        if hooked:
+            # Checkpointing replaces saved tensors by those of the recomputed forward, but not the attributes of ctx.
+            check_same_key(ctx.saved_tensors[0], key)
+        return apply(grad, key, mask, backend=backend), None, None, None, None
 
 
 # `Function.apply` unwraps dead functorch tensors first, which takes as long as the kernel on small tensors. There are

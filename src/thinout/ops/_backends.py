@@ -74,7 +74,7 @@ def run(x: Tensor, key: Tensor, mask: Mask, *, out: Tensor | None = None, backen
         return result.zero_()
     if threshold == 0:
         return result if result is x else result.copy_(x)
-    match (backend and _checked(backend)) or select(x):
+    match select(x) if backend is None else _checked(backend):
         case "cpu":
             scale = steps / (steps - threshold) if rescale else 1.0
             _cpu.dropout(x, result, int(key), offset, threshold, wide, scale, first_index, strides)

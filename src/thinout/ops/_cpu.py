@@ -167,18 +167,20 @@ def dropout(
 
     `key` may be any int64 or uint64; `index_strides` None is the row-major order of the shape.
     """
+    library = _load()[0] or _require()
     if index_strides is None and x.is_contiguous() and out.is_contiguous():
-        status = _require().thinout_dropout(
+        status = library.thinout_dropout(
             x.data_ptr(), out.data_ptr(), x.numel(), DTYPES[x.dtype],
             first_index, key, offset, threshold, wide, scale, torch.get_num_threads(),
         )  # fmt: skip
     else:
         layout = _layout(x.shape, x.stride(), out.stride(), index_strides)  # a name, since it holds the memory
-        status = _require().thinout_dropout_strided(
+        status = library.thinout_dropout_strided(
             x.data_ptr(), out.data_ptr(), DTYPES[x.dtype], x.dim(), *layout[1:],
             first_index, key, offset, threshold, wide, scale, torch.get_num_threads(),
         )  # fmt: skip
-    _check(status)
+    if status:
+        _check(status)
 
 
 def mask(
