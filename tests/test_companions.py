@@ -91,6 +91,12 @@ def test_max_norm_keeps_what_is_inside_with_its_signs_and_nans() -> None:
     assert torch.equal(max_norm_(weight, 1.0).view(torch.int32), bits)
 
 
+def test_max_norm_of_a_network_without_weights_is_refused() -> None:
+    for constrain in (max_norm_, MaxNorm):
+        with pytest.raises(ValueError, match="a network with layers to constrain"):
+            constrain(nn.Sequential(nn.ReLU()), 1.0)
+
+
 def test_max_norm_leaves_weights_alone_that_are_not_trained() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     model[0].weight.requires_grad_(False)

@@ -342,7 +342,7 @@ def check_checkpoint(spec: LayerSpec) -> None:
     for reentrant in (True, False):
         fresh = _leaves(inputs)
         output = _seeded(checkpoint, run, *_floating(fresh), use_reentrant=reentrant)
-        _loss(output).backward()  # type: ignore[no-untyped-call]
+        _loss(output).backward()  # type: ignore[no-untyped-call]  # torch's
         got = [torch.zeros_like(x) if x.grad is None else x.grad for x in _floating(fresh)]
         _expect_equal(got, expected, f"gradient with use_reentrant={reentrant}")
 

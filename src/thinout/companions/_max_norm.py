@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ def max_norm_(target: _Target, c: float, *, dim: int | None = None) -> _Target:
         The target.
 
     Raises:
-        ValueError: c is not positive, or a weight has no such dimension.
+        ValueError: c is not positive, a network has no layer to constrain, or a weight has no such dimension.
         TypeError: a weight is computed from others (weight norm, a parametrization) and cannot be set.
 
     Example:
@@ -51,6 +51,8 @@ def max_norm_(target: _Target, c: float, *, dim: int | None = None) -> _Target:
     c = check_positive("max_norm_", "c", c)
     if isinstance(target, nn.Module):
         layers = find_layers("max_norm_", target, None, known=_is_constrained, usable=_is_constrained)
+        if not layers:
+            _bad_network("max_norm_", "target")
         for name, layer in layers.items():
             _constrain("max_norm_", name, layer, c, dim)
     elif isinstance(target, Tensor):
@@ -105,7 +107,7 @@ class MaxNorm:
         found = find_layers("MaxNorm", model, match, known=_is_constrained, usable=_has_weight)
         self.layers = {name: layer for name, layer in found.items() if name not in spared}
         if not self.layers:
-            bad_value("MaxNorm", "model", "a network with layers to constrain", "none")
+            _bad_network("MaxNorm", "model")
         for name, layer in self.layers.items():
             weight = _check_weight("MaxNorm", name, layer)
             if not is_lazy(weight) and weight.ndim < 2:
@@ -134,6 +136,10 @@ class MaxNorm:
     def __repr__(self) -> str:
         dim = "" if self.dim is None else f", dim={self.dim}"
         return f"MaxNorm({len(self.layers)} layers, c={self.c}{dim})"
+
+
+def _bad_network(where: str, name: str) -> NoReturn:
+    bad_value(where, name, "a network with layers to constrain", "none")
 
 
 def _is_constrained(layer: nn.Module) -> bool:

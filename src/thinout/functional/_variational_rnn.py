@@ -230,7 +230,7 @@ def variational_lstm(
     arXiv 1512.05287; the masks are those of the authors' code, github.com/yaringal/BayesianRNN.
     """
     masks = _Masks(p_input, p_hidden, tied, training, offset)
-    return _run(LSTM, input, hx, all_weights, masks, bidirectional, batch_first, key, generator)  # type: ignore[return-value]
+    return _run(LSTM, input, hx, all_weights, masks, bidirectional, batch_first, key, generator)  # type: ignore[return-value]  # an LSTM's state is two
 
 
 def variational_gru(
@@ -286,4 +286,4 @@ def variational_gru(
     Source: Gal, Ghahramani 2016, NIPS, arXiv 1512.05287.
     """
     masks = _Masks(p_input, p_hidden, tied, training, offset)
-    return _run(GRU, input, hx, all_weights, masks, bidirectional, batch_first, key, generator)  # type: ignore[return-value]
+    return _run(GRU, input, hx, all_weights, masks, bidirectional, batch_first, key, generator)  # type: ignore[return-value]  # a GRU's is one

@@ -156,7 +156,7 @@ def _linear() -> nn.Linear:
 
 
 def _standout(layer: Standout, x: Tensor) -> Tensor:
-    a = torch.nn.functional.linear(x, layer.linear.weight, layer.linear.bias)  # type: ignore[arg-type]
+    a = torch.nn.functional.linear(x, layer.linear.weight, layer.linear.bias)  # type: ignore[arg-type]  # a lent layer
     work = a.detach().to(torch.promote_types(x.dtype, torch.float32))
     mask = torch.rand(a.shape, dtype=work.dtype) < torch.sigmoid(layer.alpha * work + layer.beta)
     return torch.tanh(a) * mask

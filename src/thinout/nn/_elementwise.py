@@ -59,9 +59,7 @@ class Dropout(Rated, nn.Dropout):
     ) -> Tensor:
         """Apply dropout in training mode; `key`, `generator` and `offset` as in `thinout.functional.dropout`."""
         # What `functional.dropout` calls, without its keywords, which take small tensors as long as the kernel.
-        return drop(
-            "dropout", input, rate(self), self.training, self.inplace, self.noise_shape, key, generator, offset
-        )
+        return drop("dropout", input, rate(self), self.training, self.inplace, self.noise_shape, key, generator, offset)
 
     def extra_repr(self) -> str:
         """Return the arguments of the constructor."""

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from thinout._checks import bad_type
+from thinout.nn._from_torch import check_source
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
@@ -22,8 +22,7 @@ def from_twin(layer: type[Layer], twin: type[nn.Module], module: nn.Module, name
         names: arguments that are attributes of the module.
         own: the other arguments.
     """
-    if not isinstance(module, twin):
-        bad_type(f"{layer.__name__}.from_torch", "module", f"a torch.nn.{twin.__name__}", type(module).__name__)
+    check_source(f"{layer.__name__}.from_torch", module, twin)
     like = next(module.parameters())
     arguments = {name: getattr(module, name) for name in names} | own
     # Made without memory, so that no initial weights are drawn from the caller's generator.
