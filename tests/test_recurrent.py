@@ -182,10 +182,16 @@ def test_the_dropout_of_torchs_lstm_is_not_this():
     assert constant_output(tnn.VariationalLSTM.from_torch(plain, p_input=0.5, p_hidden=0.5), x)
 
 
+def test_a_parametrized_module_is_refused():
+    module = torch.nn.utils.parametrizations.weight_norm(nn.LSTM(3, 4), "weight_hh_l0")
+    with pytest.raises(ValueError, match="`module` must be without parametrizations"):
+        tnn.VariationalLSTM.from_torch(module)
+
+
 def test_dropout_of_torch_is_refused_and_so_are_other_modules():
     with pytest.raises(ValueError, match=r"from_torch: `module` must be without dropout, got dropout=0\.3"):
         tnn.VariationalLSTM.from_torch(nn.LSTM(3, 4, 2, dropout=0.3))
-    with pytest.raises(TypeError, match=r"`module` must be a torch\.nn\.LSTM, got GRU"):
+    with pytest.raises(TypeError, match=r"`module` must be a torch\.nn\.LSTM, got 'GRU'"):
         tnn.VariationalLSTM.from_torch(nn.GRU(3, 4))
 
 
