@@ -43,7 +43,7 @@ def test_from_torch_copies_everything(ours, torchs):
         assert torch.equal(own, other)
         assert own.data_ptr() != other.data_ptr()
     plain.load_state_dict(cell.state_dict(), strict=True)
-    with pytest.raises(TypeError, match=rf"`module` must be a torch\.nn\.{torchs.__name__}, got Linear"):
+    with pytest.raises(TypeError, match=rf"`module` must be a torch\.nn\.{torchs.__name__}, got 'Linear'"):
         ours.from_torch(nn.Linear(3, 5))
 
 
