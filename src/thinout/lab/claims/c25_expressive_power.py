@@ -9,7 +9,7 @@ from thinout.lab.claims._evidence import Evidence
 from thinout.lab.claims._training import SMALL, clean_metrics, images, mlp, recipe_for, train
 
 RATES = {"none": 0.0, "p=0.2": 0.2, "p=0.5": 0.5, "p=0.8": 0.8}
-WIDTHS = (8, 32, 128, 512)
+WIDTHS = (8, 32, 128, 256)
 NUM_TRAIN = 500
 
 
@@ -21,7 +21,7 @@ def units(size: Size) -> Sequence[Unit]:
 def measure(unit: Unit, size: Size) -> Mapping[str, float]:
     """Train without early stopping on the validation part, and report the fit of the training part, dropout off."""
     splits, width = images(SMALL, unit.seed, num_train=NUM_TRAIN), int(unit.x or 0)
-    steps = 100 if size == "quick" else 2500
+    steps = 100 if size == "quick" else 1500
     recipe = recipe_for(NUM_TRAIN, steps=steps, most=1000, patience=None, schedule="cosine", lr=3e-3)
     # Validated on the training part: the epoch kept is the one that fits it best.
     fitted = type(splits)(
