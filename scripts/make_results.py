@@ -1,43 +1,97 @@
-"""Write docs/results/index.md from the result files beside it; no number in it is typed in.
+"""Write docs/results/index.md, and what the pages of the cases say was measured, from the result files.
 
 python scripts/make_results.py
+
+No number in them is typed in. A page of a case has a line ``<!-- measured: NAME NAME@DATA -->``; what follows it, up to
+``<!-- end of measured -->``, is written anew from the results of the cases of those names, on that data set if one is
+named. ``claims`` stands for the verdicts.
 """
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Iterator
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
+DOCS = Path(__file__).parent.parent / "docs"
+RESULTS = DOCS / "results"
+BLOCK = re.compile(r"(<!-- measured: (.+?) -->\n).*?(<!-- end of measured -->)", re.DOTALL)
 HEAD = """# Results
 
 Everything here was measured by the command that stands beside it, on the hardware that its files name. This page is
 written by `python scripts/make_results.py` from those files.
 """
+# What some tasks have beside NLL and error: column of the rows, heading, factor, digits.
+MORE = (
+    ("balanced_error", "balanced error %", 100, 2),
+    ("f1", "F1", 1, 4),
+    ("recall", "recall", 1, 3),
+    ("auc", "AUC", 1, 4),
+    ("rmse", "RMSE", 1, 3),
+)
+Row = Mapping[str, Any]
 
 
-def study_section(folder: Path) -> Iterator[str]:
+def studies() -> list[Path]:
+    """Return the folders of studies."""
+    return sorted(path.parent for path in RESULTS.glob("*/results.json"))
+
+
+def trainings() -> dict[tuple[str, str, float], list[tuple[Path, Row]]]:
+    """Return the folders and rows of single trainings, by case, data and rate."""
+    found = defaultdict(list)
+    for path in sorted(RESULTS.glob("train-*/rows/*/seed-*.json")):
+        row = json.loads(path.read_text())
+        config = row["config"]
+        found[config["case"], config["data"] or "its own data", row["p"]].append((path.parents[2], row))
+    return dict(sorted(found.items()))
+
+
+def study_section(folder: Path, level: str = "##") -> Iterator[str]:
     """Yield the lines of one study."""
     content = json.loads((folder / "results.json").read_text())
     analysis, study = content["analysis"], content["study"]
-    headline, level = analysis["headline"], analysis["convergence"]
-    yield f"## {study['title']} on {study['data_name']}\n"
-    yield f"**{headline['sentence']}** [The report]({folder.name}/report.html), [CSV]({folder.name}/results.csv).\n"
+    with (folder / "results.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["status"] == "done"]
+    more = [(name, *rest) for name, *rest in MORE if rows and rows[0].get(f"test_{name}")]
+    yield f"{level} {study['title']} on {study['data_name']}\n"
+    link = f"{'' if level == '##' else '../results/'}{folder.name}"
+    yield f"**{analysis['headline']['sentence']}** [The report]({link}/report.html), [CSV]({link}/results.csv).\n"
     yield f"```text\n{study['command']}\n```\n"
-    yield "| arm | seeds | test NLL | test error % | gap (NLL) | seconds | NLL against none, 95 % | verdict |"
-    yield "|---|---|---|---|---|---|---|---|"
+    titles = ["arm", "seeds", "test NLL", "test error %", *(title for _, title, _, _ in more)]
+    titles += ["gap (NLL)", "seconds", f"{analysis['metric']} against {analysis['baseline']}, 95 %", "verdict"]
+    yield from table_head(titles)
     for arm in analysis["arms"]:
         metrics = arm["metrics"]
-        cells = [arm["arm"], len(arm["seeds"]), cell(metrics["nll"], 4), cell(metrics["error"], 2, 100)]
-        cells += [cell(metrics["gap"], 4), cell(metrics["seconds"], 0), difference(arm), arm["verdict"] or ""]
-        yield "| " + " | ".join(map(str, cells)) + " |"
-    share = f"{100 * level['share']:.0f} %"
-    yield f"\nConverged as defined: {'yes' if level['converged'] else 'no'} ({share} of the runs).\n"
+        own = [row for row in rows if row["arm"] == arm["arm"]]
+        yield table_row(
+            arm["arm"], len(arm["seeds"]), cell(metrics["nll"], 4), cell(metrics["error"], 2, 100),
+            *(f"{factor * fmean(float(row[f'test_{name}']) for row in own):.{digits}f}"
+              for name, _, factor, digits in more),
+            cell(metrics["gap"], 4), cell(metrics["seconds"], 0), difference(arm), arm["verdict"] or "",
+        )  # fmt: skip
+    convergence = analysis["convergence"]
+    share = f"{100 * convergence['share']:.0f} %"
+    yield f"\nConverged as defined: {'yes' if convergence['converged'] else 'no'} ({share} of the runs).\n"
 
 
-def cell(interval: dict[str, Any] | None, digits: int, factor: float = 1.0) -> str:
+def table_head(titles: Sequence[str]) -> Iterator[str]:
+    """Yield the two lines that begin a table."""
+    yield table_row(*titles)
+    yield "|" + "---|" * len(titles)
+
+
+def table_row(*cells: object) -> str:
+    """Return a line of a table."""
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def cell(interval: Mapping[str, Any] | None, digits: int, factor: float = 1.0) -> str:
     """Return a mean with its interval."""
     if interval is None:
         return ""
@@ -47,7 +101,7 @@ def cell(interval: dict[str, Any] | None, digits: int, factor: float = 1.0) -> s
     return f"{mean} [{factor * interval['low']:.{digits}f}, {factor * interval['high']:.{digits}f}]"
 
 
-def difference(arm: dict[str, Any]) -> str:
+def difference(arm: Mapping[str, Any]) -> str:
     """Return the paired difference of an arm, signed."""
     found = arm["difference"]
     if found is None:
@@ -56,21 +110,46 @@ def difference(arm: dict[str, Any]) -> str:
     return f"{found['mean']:+.4f}{bounds}"
 
 
-def training_section(folder: Path) -> Iterator[str]:
-    """Yield the lines of one long training."""
-    paths = sorted(folder.glob("rows/*/seed-*.json"))
-    if not paths:
-        yield f"## {folder.name}\n\nThis training was cut off and has no result; its epochs are in `{folder.name}/`.\n"
+def training_lines(made: Mapping[tuple[str, str, float], Sequence[tuple[Path, Row]]]) -> Iterator[str]:
+    """Yield a table of single trainings, a line for each case, data set and rate, and the commands."""
+    if not made:
         return
-    path = paths[0]
-    row = json.loads(path.read_text())
-    test, where = row["metrics"]["test"], row["provenance"]
-    yield f"## {row['config']['case']} on {row['config']['data'] or 'its own data'}\n"
-    yield f"Test error {100 * test['error']:.2f} %, test NLL {test['nll']:.4f} at p = {row['p']:.3g}, seed "
-    yield f"{row['seed']}, after {row['num_epochs']} epochs ({row['seconds'] / 60:.0f} minutes on {where['threads']} "
-    yield f"thread(s)). Files: `{folder.name}/`.\n"
-    if (folder / "command.txt").exists():
-        yield f"```text\n{(folder / 'command.txt').read_text().strip()}\n```\n"
+    yield "Single trainings, measured at the epoch that validation chose; means over the seeds, and each of them.\n"
+    titles = ["case", "data", "p", "seeds", "test error %", "test NLL", "training error %", "validation error %"]
+    titles += ["more", "epochs", "minutes"]
+    yield from table_head(titles)
+    for (case, data, p), found in made.items():
+        rows = [row for _, row in found]
+        seeds = ", ".join(str(row["seed"]) for row in rows)
+        more = [f"{title} {spread(rows, 'test', name, f, d)}" for name, title, f, d in MORE if name in test(rows[0])]
+        yield table_row(
+            f"`{case}`", f"`{data}`", f"{p:.3g}", seeds, spread(rows, "test", "error", 100, 2),
+            spread(rows, "test", "nll", 1, 4), spread(rows, "train", "error", 100, 2),
+            spread(rows, "validation", "error", 100, 2), "; ".join(more), rows[0]["num_epochs"],
+            f"{fmean(row['seconds'] for row in rows) / 60:.0f}",
+        )  # fmt: skip
+    commands = dict.fromkeys(
+        (folder / "command.txt").read_text().strip()
+        for found in made.values()
+        for folder, _ in found
+        if (folder / "command.txt").exists()
+    )
+    yield "\n```text\n" + "\n".join(commands) + "\n```\n"
+
+
+def test(row: Row) -> Mapping[str, float]:
+    """Return what a row has of the test part."""
+    metrics: Mapping[str, float] = row["metrics"]["test"]
+    return metrics
+
+
+def spread(rows: Sequence[Row], part: str, name: str, factor: float, digits: int) -> str:
+    """Return a mean over rows, and in brackets the value of each."""
+    values = [factor * row["metrics"][part][name] for row in rows if row["metrics"].get(part)]
+    if not values:
+        return ""
+    each = ", ".join(f"{value:.{digits}f}" for value in values)
+    return each if len(values) == 1 else f"{fmean(values):.{digits}f} ({each})"
 
 
 def mask_section(path: Path) -> Iterator[str]:
@@ -86,19 +165,67 @@ def mask_section(path: Path) -> Iterator[str]:
     yield ""
 
 
-def main() -> None:
-    """Write the page."""
+def claim_lines(level: str = "##") -> Iterator[str]:
+    """Yield a table of the claims that were judged."""
+    paths = sorted((RESULTS / "claims").glob("C??/result.json"))
+    if not paths:
+        return
+    yield f"{level} The article's claims\n" if level else ""
+    where = "" if level else "results/"
+    yield f"[The report]({where}claims/report.html) has figures, effects and intervals.\n"
+    yield from table_head(["claim", "said", "verdict", "measured"])
+    for path in paths:
+        result = json.loads(path.read_text())
+        finding, claim = result["finding"], result["registration"]
+        verdict = finding["verdict"] + (f": {finding['condition']}" if finding["condition"] else "")
+        yield table_row(claim["id"], claim["statement"], verdict, finding["sentence"].replace("|", "/"))
+    yield ""
+
+
+def text() -> str:
+    """Return the page of all results."""
     lines = [HEAD]
-    for path in sorted(RESULTS.glob("*/results.json")):
-        lines += study_section(path.parent)
-    for path in sorted(RESULTS.glob("train-*")):
-        lines += training_section(path)
+    for folder in studies():
+        lines += study_section(folder)
+    lines += ["## Single trainings\n", *training_lines(trainings())]
+    lines += claim_lines()
     for path in sorted(RESULTS.glob("*.md")):
         if path.name != "index.md":
             lines.append(f"## {path.read_text().splitlines()[0].lstrip('# ')}\n\n[The table]({path.name})\n")
     if (RESULTS / "mask-statistics.json").exists():
         lines += mask_section(RESULTS / "mask-statistics.json")
-    (RESULTS / "index.md").write_text("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
+
+
+def measured(names: Collection[str]) -> str:
+    """Return what was measured of some cases."""
+    lines = [""]
+    for folder in studies():
+        study = json.loads((folder / "results.json").read_text())["study"]
+        if {study["case"], f"{study['case']}@{study['data_name']}"} & set(names):
+            lines += study_section(folder, "###")
+    made = trainings().items()
+    lines += training_lines({key: found for key, found in made if {key[0], f"{key[0]}@{key[1]}"} & set(names)})
+    if "claims" in names:
+        lines += claim_lines("")
+    return "\n".join(lines) + "\n"
+
+
+def pages() -> dict[Path, str]:
+    """Return every page that is written here, with what it is to hold."""
+    found = {RESULTS / "index.md": text()}
+    for path in sorted([*DOCS.glob("*.md"), *DOCS.glob("cases/*.md")]):
+        old = path.read_text()
+        new = BLOCK.sub(lambda match: match[1] + measured(match[2].split()) + match[3], old)
+        if new != old or BLOCK.search(old):
+            found[path] = new
+    return found
+
+
+def main() -> None:
+    """Write the pages."""
+    for path, content in pages().items():
+        path.write_text(content)
 
 
 if __name__ == "__main__":

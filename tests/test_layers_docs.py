@@ -6,6 +6,7 @@ from pathlib import Path
 import make_layer_tables
 import make_learned_table
 import make_pictures
+import make_results
 import pytest
 
 from thinout.nn import REGISTRY
@@ -47,3 +48,8 @@ def test_every_layer_is_on_a_page_and_in_the_table():
         described = re.search(rf"`{name}\b", pages) or re.search(rf"`{name[:-2]}\dd(/\dd)*/{name[-2:]}\b", pages)
         assert described, f"{name} is described on no page of docs/layers"
         assert re.search(rf"`{name}\b", table), f"{name} is missing in the table of docs/layers.md"
+
+
+@pytest.mark.parametrize("page", make_results.pages(), ids=lambda page: page.stem)
+def test_results_on_pages_are_those_of_their_files(page):
+    assert page.read_text() == make_results.pages()[page], "run python scripts/make_results.py"
