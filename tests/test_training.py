@@ -252,6 +252,19 @@ def test_training_stops_when_patience_ends_and_keeps_the_best_weights() -> None:
     assert cross_entropy(logits, targets).item() == pytest.approx(result.best_nll, rel=1e-6)
 
 
+def test_the_last_weights_are_kept_on_request() -> None:
+    inputs, labels = examples(20, 1)
+    splits = replace(tiny_splits(), validation=TensorDataset(inputs, (labels + 1) % NUM_CLASSES))
+    recipe = Recipe(epochs=6, batch_size=16, lr=0.01, patience=1, keep="last")
+    model = build_model(tiny_case(), 0.0, SEEDS)
+    result = fit(model, splits, recipe, seeds=SEEDS)
+    losses = [record["validation_nll"] for record in result.history]
+    assert min(losses) == losses[0]  # what patience would have stopped at, and "best" kept
+    assert (result.num_epochs, result.best_epoch, result.best_nll) == (6, 6, losses[-1])
+    logits, targets = predict(model, splits.validation)
+    assert torch.nn.functional.cross_entropy(logits, targets).item() == pytest.approx(losses[-1], rel=1e-5)
+
+
 def test_without_patience_all_epochs_are_trained() -> None:
     _, result = train(0.0, Recipe(epochs=6, lr=1.0, patience=None))
     assert result.num_epochs == 6

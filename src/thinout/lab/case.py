@@ -15,6 +15,7 @@ from thinout.lab.data import Splits
 
 Optimizer = Literal["adam", "sgd"]
 Schedule = Literal["constant", "cosine", "linear", "step"]
+Keep = Literal["best", "last"]
 Metric = Literal["nll", "error", "ece", "balanced_error"]
 TaskName = Literal["classification", "tokens", "regression"]
 
@@ -39,6 +40,8 @@ class Recipe:
         label_smoothing: share of the target spread evenly over the classes, in the training loss only.
         class_weights: whether each example counts in the training loss by the inverse frequency of its class, scaled
             so that the mean weight is 1.
+        keep: the weights that are measured: of the epoch with the best validation loss (``"best"``), or of the last
+            epoch (``"last"``), and then all epochs are trained, whatever `patience` says.
 
     Example:
         >>> Recipe(epochs=5, lr=0.01).batch_size
@@ -58,11 +61,13 @@ class Recipe:
     patience: int | None = 10
     label_smoothing: float = 0.0
     class_weights: bool = False
+    keep: Keep = "best"
 
     def __post_init__(self) -> None:
         check_count("Recipe", "epochs", self.epochs)
         check_count("Recipe", "batch_size", self.batch_size)
         check_choice("Recipe", "optimizer", self.optimizer, ("adam", "sgd"))
+        check_choice("Recipe", "keep", self.keep, ("best", "last"))
         check_choice("Recipe", "schedule", self.schedule, ("constant", "cosine", "linear", "step"))
         check_positive("Recipe", "lr", self.lr)
         for name in ("momentum", "label_smoothing"):

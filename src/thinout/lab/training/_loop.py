@@ -21,11 +21,11 @@ from thinout.lab.training._trainer import Progress, Trainer
 
 @dataclass(frozen=True, kw_only=True)
 class FitResult:
-    """What a training leaves behind, beside the model with its best weights.
+    """What a training leaves behind, beside the model with the weights that its recipe keeps.
 
     Args:
-        best_epoch: epoch (from 1) with the lowest validation NLL.
-        best_nll: that NLL in nats.
+        best_epoch: epoch (from 1) whose weights are kept: that with the lowest validation NLL, or the last.
+        best_nll: its validation NLL in nats.
         history: one record an epoch: ``epoch``, ``train_loss`` (mean over the epoch's steps, dropout on),
             ``train_nll`` and ``train_error`` (eval mode, a fixed sample), ``validation_nll``, ``validation_error``,
             ``lr``, ``seconds``.
@@ -57,7 +57,7 @@ def fit(  # nine parameters: what is trained, from which randomness, and optiona
     identity: str = "",
     progress: Progress | None = None,
 ) -> FitResult:
-    """Train a network in place, stop early, and leave it with the weights of the best validation epoch.
+    """Train a network in place, stop early, and leave it with the weights of the best validation epoch, or the last.
 
     Each step minimises the mean loss of a batch, cross entropy by default. Under ``accelerate launch`` each process
     takes its share of every batch, and the mean is taken over the whole batch, so that the recipe means the same with
@@ -99,7 +99,7 @@ def fit(  # nine parameters: what is trained, from which randomness, and optiona
             epoch = state.epoch + 1
             loss = trainer.train_epoch(epoch, progress)
             record = {"epoch": epoch, "train_loss": loss, **trainer.evaluate(epoch), "lr": trainer.lr}
-            if record["validation_nll"] < state.best_nll:
+            if recipe.keep == "last" or record["validation_nll"] < state.best_nll:
                 state.best_epoch, state.best_nll = epoch, record["validation_nll"]
                 state.best_weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
             state.epoch = epoch
