@@ -110,6 +110,74 @@ def test_a_damaged_measurement_is_named(tmp_path: Path) -> None:
         remaining(tmp_path, claim, "quick")
 
 
+@pytest.mark.parametrize("values", [{}, {"parameters": "abc"}, None])
+def test_a_measurement_without_numbers_is_damaged(tmp_path: Path, values: object) -> None:
+    claim = find("C15")
+    run_claim(claim, tmp_path, size="quick", executor=Here())
+    file = next((tmp_path / "C15-quick").glob("none*.json"))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"values": values}))
+    with pytest.raises(ClaimError, match=f"{re.escape(str(file))} cannot be read"):
+        remaining(tmp_path, claim, "quick")
+
+
+def test_one_damaged_claim_does_not_take_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in QUICK:
+        run_claim(find(name), tmp_path, size="quick", executor=Here())
+    file = next((tmp_path / "C15-quick").glob("none*.json"))
+    file.write_text("{")
+    options = ["--quick", "--folder", str(tmp_path)]
+    assert run(["claims", "report", "C04", *options]) == 0  # the page is of all claims, whatever is asked for
+    assert run(["claims", "report", *options]) == 1
+    page = (tmp_path / "report-quick.html").read_text()
+    assert page.count("Verdict: quick run:") == 1
+    assert page.count("Verdict: cannot be read") == 1
+    assert page.count("Verdict: not run") == len(IDS) - 2
+    assert run(["claims", "run", *QUICK, *options]) == 1
+    assert f"{file.name} cannot be read" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_folder_without_measurements_or_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
+    assert run(["claims", "report", "--folder", str(tmp_path / "none")]) == 2
+    assert not (tmp_path / "none").exists()
+    (tmp_path / "file").write_text("")
+    assert run(["claims", "run", "C15", "--quick", "--folder", str(tmp_path / "file")]) == 2
+
+
+def test_what_reads_results_is_measured_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim, studies = find("C22"), tmp_path / "studies"
+    monkeypatch.setenv("THINOUT_STUDIES", str(studies))
+    before = run_claim(claim, tmp_path, executor=Here())
+    assert {each.values["studies"] for each in before} == {0}
+    (studies / "one").mkdir(parents=True)
+    arms = [{"verdict": None, "metrics": {"nll": {"mean": 0.5}}}, {"verdict": "harms", "metrics": {}}]
+    headline = {"verdict": "no evidence", "difference": {"mean": 0.1}}
+    content = {
+        "study": {"case": "lenet5", "command": "thinout study lenet5"},
+        "analysis": {"arms": arms, "headline": headline, "metric": "nll"},
+    }
+    (studies / "one" / "results.json").write_text(json.dumps(content))
+    after = {each.unit.arm: each.values for each in run_claim(claim, tmp_path, executor=Here())}
+    assert (after["lenet5"]["studies"], after["lenet5"]["arms that harm"]) == (1, 1)
+    (studies / "one" / "results.json").write_text("{")
+    with pytest.raises(ClaimError, match=r"results\.json cannot be read"):
+        run_claim(claim, tmp_path, executor=Here())
+
+
+def test_a_claim_that_shares_measurements_counts_them_once(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = []
+    for names in (["C01"], ["C01", "C12"], ["c01", "C01"]):
+        assert run(["claims", "run", *names, "--dry-run", "--json"]) == 0
+        numbers.append(json.loads(capsys.readouterr().out)["left"])
+    assert numbers == [144] * 3
+
+
+def test_the_ticks_of_logarithmic_axes_are_numbers(tmp_path: Path) -> None:
+    options = ["--quick", "--folder", str(tmp_path)]
+    run_claim(find("C15"), tmp_path, size="quick", executor=Here())
+    assert run(["claims", "report", *options]) == 0
+    assert "mathdefault" not in (tmp_path / "report-quick.html").read_text()
+
+
 def test_nothing_is_judged_before_everything_is_measured(tmp_path: Path) -> None:
     with pytest.raises(ClaimError, match=r"6 measurements of C15 are missing .* Run `thinout claims run C15`"):
         runner.judge(find("C15"), tmp_path, "quick")

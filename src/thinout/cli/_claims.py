@@ -9,12 +9,16 @@ from typing import Annotated
 
 import typer
 
-from thinout.cli._options import AsJson
+from thinout._checks import UsageError, bad_usage
+from thinout.cli._options import AsJson, check_is_folder
 from thinout.cli._output import duration, note, out, print_json, print_table, progress_bar
-from thinout.lab.claims import Claim, ClaimError, all_claims, find, remaining, run_claim, write_page, write_result
+from thinout.lab.claims import Claim, ClaimError, Unit, all_claims, find, run_claim
 from thinout.lab.claims._claim import Size
+from thinout.lab.claims._page import entries_of, write_entries
+from thinout.lab.claims._run import measured_by, to_measure
 from thinout.lab.claims._times import estimate
 from thinout.lab.data import DataError
+from thinout.lab.report._text import plural
 from thinout.lab.study import LocalWorkers, num_cores
 
 app = typer.Typer(no_args_is_help=True, help="What is said of dropout, each claim put to the test.")
@@ -50,25 +54,30 @@ def run(
     """
     size: Size = "quick" if quick else "full"
     claims = _chosen(names)
-    left = {claim.id: remaining(folder, claim, size) for claim in claims}
+    left, problems = _left(claims, folder, size)
     num_units, workers = sum(map(len, left.values())), jobs or num_cores()
-    seconds = estimate(left, size, workers)
-    time = "" if seconds is None else f", about {duration(seconds)} where the published results were measured"
-    note(f"{len(claims)} claims, {num_units} measurements to go, {workers} at a time{time}.")
+    seconds, unknown = estimate(left, size, workers)
+    time = f", about {duration(seconds)} where the published results were measured" if seconds else ""
+    without = f" (without {', '.join(unknown)})" if time and unknown else ""
+    note(
+        f"{plural(len(claims), 'claim')}, {plural(num_units, 'measurement')} to go, {workers} at a time{time}{without}."
+    )
     if dry_run:
         if as_json:
             print_json({"claims": [claim.id for claim in claims], "left": num_units, "seconds": seconds})
         return
-    problems = []
+    check_is_folder("claims", folder)
     with redirect_stdout(sys.stderr), progress_bar() as bar, LocalWorkers(workers) as executor:
         task = bar.add_task("measurements", total=num_units)
         for claim in claims:
+            if claim.id in problems:
+                continue
             bar.update(task, description=claim.id)
             try:
                 run_claim(claim, folder, size=size, executor=executor, progress=lambda *_: bar.advance(task))
             except (ClaimError, DataError) as error:  # the other claims go on
-                problems.append(f"{claim.id}: {error}" if isinstance(error, DataError) else str(error))
-    for problem in problems:
+                problems[claim.id] = f"{claim.id}: {error}" if isinstance(error, DataError) else str(error)
+    for problem in problems.values():
         note(problem)
     _conclude(claims, folder, size, as_json)
     if problems:
@@ -78,27 +87,37 @@ def run(
 @app.command("report")
 def report(names: Names = None, quick: Quick = False, folder: Folder = _FOLDER, as_json: AsJson = False) -> None:
     """Judge what has been measured and write the report anew."""
-    _conclude(_chosen(names), folder, "quick" if quick else "full", as_json)
+    if not folder.is_dir():
+        bad_usage("claims", "--folder", "a folder with measurements", str(folder), "Run `thinout claims run` first.")
+    if not _conclude(_chosen(names), folder, "quick" if quick else "full", as_json):
+        raise typer.Exit(1)
 
 
 def _chosen(names: list[str] | None) -> list[Claim]:
-    return [find(name) for name in names] if names else list(all_claims())
+    return list({claim.id: claim for claim in map(find, names)}.values()) if names else list(all_claims())
 
 
-def _conclude(claims: list[Claim], folder: Path, size: Size, as_json: bool) -> None:
-    done = [claim for claim in claims if not remaining(folder, claim, size)]
-    results = {claim.id: write_result(claim, folder, size) for claim in done}
-    page = write_page(claims, folder, size)
+def _left(claims: list[Claim], folder: Path, size: Size) -> tuple[dict[str, list[Unit]], dict[str, str]]:
+    """Return what is to be measured, by the claim that measures it, and of damaged claims what is wrong."""
+    left, problems = dict[str, "list[Unit]"](), dict[str, str]()
+    for claim in claims:
+        try:
+            left[measured_by(claim).id] = to_measure(folder, claim, size)
+        except (ClaimError, UsageError) as error:
+            problems[claim.id] = str(error)
+    return left, problems
+
+
+def _conclude(claims: list[Claim], folder: Path, size: Size, as_json: bool) -> bool:
+    """Write the page of all claims, show the chosen ones, and return whether everything could be read."""
+    entries = entries_of(all_claims(), folder, size)
+    page = write_entries(entries, folder, size)
+    chosen = [entry for entry in entries if entry.claim in claims]
     if as_json:
+        results = {entry.claim.id: entry.result for entry in chosen if entry.result is not None}
         print_json({"results": results, "report": page})
-        return
-    rows = [(claim.id, claim.title, *_verdict(results.get(claim.id))) for claim in claims]
-    print_table("", ("claim ", "title ", "verdict ", "finding "), rows)
-    out.print(f"Report: {page}", markup=False, soft_wrap=True)
-
-
-def _verdict(result: dict[str, object] | None) -> tuple[str, str]:
-    if result is None:
-        return "not run", ""
-    finding = result["finding"]
-    return (finding["verdict"], finding["sentence"]) if isinstance(finding, dict) else ("", "")
+    else:
+        rows = [(entry.claim.id, entry.claim.title, entry.verdict, entry.finding) for entry in chosen]
+        print_table("", ("claim ", "title ", "verdict ", "finding "), rows)
+        out.print(f"Report: {page}", markup=False, soft_wrap=True)
+    return not any(entry.problem for entry in chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -78,3 +79,9 @@ def _value(name: str, text: str, kind: str) -> Any:
         return int(text) if kind.startswith("int") else float(text) if kind.startswith("float") else text
     except ValueError:
         bad_usage("thinout", f"--set {name}", f"of type {kind}", repr(text))
+
+
+def check_is_folder(command: str, place: Path) -> None:
+    """Raise where a file stands in the place of a folder that is to be written, or of one above it."""
+    if any(path.exists() and not path.is_dir() for path in (place, *place.parents)):
+        bad_usage(command, "--folder", "a folder", place, "There is a file of that name. Give another --folder.")

@@ -18,6 +18,7 @@ from thinout.cli._options import (
     DataName,
     Settings,
     SkipBad,
+    check_is_folder,
     checked_recipe,
     data_spec,
     parse_p,
@@ -81,8 +82,7 @@ def _folder_name(case: Case, run: Run) -> str:
 def _check_folder(place: Path) -> None:
     if (place / STUDY_FILE).exists():
         bad_usage("train", "--folder", "a folder that holds no study", place, "Give another --folder.")
-    if any(path.exists() and not path.is_dir() for path in (place, *place.parents)):
-        bad_usage("train", "--folder", "a folder", place, "There is a file of that name. Give another --folder.")
+    check_is_folder("train", place)
 
 
 def _percent(share: float) -> str:

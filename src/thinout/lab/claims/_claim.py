@@ -144,6 +144,7 @@ class Claim:
         data_sets: registered data sets that it cannot do without.
         shares: id of another claim whose measurements this one judges; empty for its own.
         is_timed: whether it measures time, so that its units are made one after the other.
+        is_always_measured: whether it reads what changes by itself, so that every run measures it anew.
         references: papers that the statement or the measurement goes back to.
     """
 
@@ -164,6 +165,7 @@ class Claim:
     data_sets: tuple[str, ...] = ()
     shares: str = ""
     is_timed: bool = False
+    is_always_measured: bool = False
     references: tuple[str, ...] = ()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ from thinout.lab.report.figures._canvas import (
 from thinout.lab.statistics import Interval, mean_interval
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -47,6 +49,7 @@ def panel_svg(key: str, panel: Panel, evidence: Evidence) -> str:
             ax.fill_between(xs, lows, highs, color=colour, alpha=0.18, linewidth=0)
         ax.set_xscale("log" if "x" in panel.log else "linear")
         ax.set_yscale("log" if "y" in panel.log else "linear")
+        _plain_ticks(ax, panel, evidence.xs())
         ax.set_xlabel(panel.axis)
         ax.set_ylabel(panel.what)
         ax.tick_params(axis="y", labelcolor=MUTED)
@@ -55,6 +58,16 @@ def panel_svg(key: str, panel: Panel, evidence: Evidence) -> str:
         figure.legend(loc="lower center", ncols=1, fontsize=FONT_SIZE - 1)
 
     return draw(key, _alt(panel, lines), (WIDTH, 240 + 16 * len(lines)), paint)
+
+
+def _plain_ticks(ax: Axes, panel: Panel, xs: Sequence[float]) -> None:
+    """Write the ticks of logarithmic axes as numbers: as powers they would be formulas, which are not drawn."""
+    from matplotlib.ticker import FuncFormatter
+
+    if "x" in panel.log:
+        ax.set_xticks(list(xs), labels=[f"{x:g}" for x in xs])
+    if "y" in panel.log:
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 Points = list[tuple[float, float, float, float]]

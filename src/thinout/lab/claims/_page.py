@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thinout.lab.claims._claim import Claim, Effect, Size, collect
+from thinout._checks import UsageError
+from thinout.lab.claims._claim import Claim, ClaimError, Effect, Size, collect
 from thinout.lab.claims._figures import panel_svg
 from thinout.lab.claims._run import read_measurements, remaining, write_result
 from thinout.lab.rows import write_atomically
@@ -15,20 +16,32 @@ from thinout.lab.rows import write_atomically
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A claim on the page; `result` is None where it has not been run."""
+    """A claim on the page; `result` is None where it has not been run, or where its files are damaged (`problem`)."""
 
     claim: Claim
     result: dict[str, Any] | None
     figures: Sequence[tuple[str, str]] = ()
     command: str = ""
+    problem: str = ""
 
     @property
     def verdict(self) -> str:
         """Its verdict, or that there is none."""
+        if self.problem:
+            return "cannot be read"
         if self.result is None:
             return "not run"
         verdict: str = self.result["finding"]["verdict"]
         return verdict if self.result["size"] == "full" else f"quick run: {verdict}"
+
+    @property
+    def finding(self) -> str:
+        """What was found, and on what it depends; or why there is nothing."""
+        if self.result is None:
+            return self.problem
+        condition = self.result["finding"]["condition"]
+        sentence: str = self.result["finding"]["sentence"]
+        return f"{sentence} Conditional on: {condition}." if condition else sentence
 
     @property
     def style(self) -> str:
@@ -58,9 +71,12 @@ def effect_text(effect: Effect) -> str:
 def entry(claim: Claim, folder: Path, size: Size) -> Entry:
     """Judge a claim by what the folder has of it."""
     command = f"thinout claims run {claim.id}" + (" --quick" if size == "quick" else "")
-    if remaining(folder, claim, size):
-        return Entry(claim=claim, result=None, command=command)
-    result = write_result(claim, folder, size)
+    try:
+        if remaining(folder, claim, size):
+            return Entry(claim=claim, result=None, command=command)
+        result = write_result(claim, folder, size)
+    except (ClaimError, UsageError) as error:  # one damaged file does not take the page of the others
+        return Entry(claim=claim, result=None, command=command, problem=str(error))
     evidence = collect(read_measurements(folder, claim, size))
     figures = [
         (panel.title, panel_svg(f"{claim.id.lower()}-{place}", panel, evidence))
@@ -71,6 +87,16 @@ def entry(claim: Claim, folder: Path, size: Size) -> Entry:
 
 def write_page(claims: Sequence[Claim], folder: Path, size: Size) -> Path:
     """Write the page of some claims into their folder, judging anew what has been measured."""
+    return write_entries(entries_of(claims, folder, size), folder, size)
+
+
+def entries_of(claims: Sequence[Claim], folder: Path, size: Size) -> list[Entry]:
+    """Return claims as they stand on the page, judging anew what has been measured."""
+    return [entry(claim, folder, size) for claim in claims]
+
+
+def write_entries(entries: Sequence[Entry], folder: Path, size: Size) -> Path:
+    """Write the page of claims that were judged."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -82,7 +108,6 @@ def write_page(claims: Sequence[Claim], folder: Path, size: Size) -> Path:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    entries = [entry(claim, folder, size) for claim in claims]
     text = environment.get_template("claims.html.j2").render(entries=entries, quick=size == "quick")
     path = folder / ("report.html" if size == "full" else "report-quick.html")
     write_atomically(path, text.lstrip().encode())

@@ -33,6 +33,7 @@ def find(name: str) -> Claim:
     """
     ids = {claim.id: claim for claim in all_claims()}
     if name.upper() not in ids:
-        near = difflib.get_close_matches(name.upper(), ids, n=1)
+        letter, number = name[:1].upper(), name[1:]
+        near = difflib.get_close_matches(letter + number.zfill(2), ids, n=1)
         bad_usage("claims", "claim", "one of " + ", ".join(ids), repr(name), f"Did you mean {near[0]}?" if near else "")
     return ids[name.upper()]

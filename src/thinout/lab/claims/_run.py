@@ -50,6 +50,7 @@ def read_measurements(folder: Path, claim: Claim, size: Size) -> list[Measuremen
         try:
             content = json.loads(path.read_text())
             measurement = Measurement(**content | {"unit": Unit(**content["unit"])})
+            _check_values(measurement.values)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ClaimError(f"claims: {path} cannot be read ({error}). Delete it and run the claim again.") from error
         if measurement.claim != digest:
@@ -59,6 +60,21 @@ def read_measurements(folder: Path, claim: Claim, size: Size) -> list[Measuremen
             )
         found.append(measurement)
     return found
+
+
+def _check_values(values: object) -> None:
+    """Raise unless values are named numbers, of which NaN is one: judges take what is missing for it."""
+    if not isinstance(values, dict) or not values:
+        raise ValueError("it has no values")
+    wrong = [name for name, value in values.items() if type(value) not in (int, float)]
+    if wrong:
+        raise ValueError(f"no number in {', '.join(map(repr, wrong))}")
+
+
+def to_measure(folder: Path, claim: Claim, size: Size) -> list[Unit]:
+    """Return the units that a run measures: those that remain, or all where what they read changes by itself."""
+    source = measured_by(claim)
+    return list(source.units(size)) if source.is_always_measured else remaining(folder, claim, size)
 
 
 def remaining(folder: Path, claim: Claim, size: Size) -> list[Unit]:
@@ -86,7 +102,7 @@ def run_claim(
     for name in claim.data_sets:
         require(describe(name))
     source = measured_by(claim)
-    digest, left = source.digest(size), remaining(folder, claim, size)
+    digest, left = source.digest(size), to_measure(folder, claim, size)
     problems = []
     for unit, future in _measured(source, left, size, executor):
         error = future.exception()
@@ -123,13 +139,14 @@ def measure_unit(name: str, unit: Unit, size: Size) -> dict[str, Any]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(unit.seed)
             values = {key: float(value) for key, value in claim.measure(unit, size).items()}
+        provenance = provenance_of(started)  # here, while the threads are those that measured
     finally:
         torch.set_num_threads(threads)
     wrong = [key for key, value in values.items() if math.isinf(value)]
     if wrong:
         raise ClaimError(f"claims: {claim.id} measured an infinite {', '.join(wrong)} at {unit.name}.")
     seconds = time.perf_counter() - began
-    return {"values": values, "seconds": seconds, "source": claim.source(), "provenance": provenance_of(started)}
+    return {"values": values, "seconds": seconds, "source": claim.source(), "provenance": provenance}
 
 
 def judge(claim: Claim, folder: Path, size: Size = "full") -> Finding:

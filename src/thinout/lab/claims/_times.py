@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from thinout.lab.claims._claim import Size, Unit
+from thinout.lab.claims._registry import find
 
 FILE = Path(__file__).parent / "times.json"
 
@@ -20,11 +21,13 @@ def times() -> dict[str, Any]:
     return content
 
 
-def estimate(left: Mapping[str, Sequence[Unit]], size: Size, workers: int) -> float | None:
-    """Return about how many seconds the units that are left take; None where a claim was never timed."""
-    known, total = times().get(size, {}), 0.0
+def estimate(left: Mapping[str, Sequence[Unit]], size: Size, workers: int) -> tuple[float, list[str]]:
+    """Return about how many seconds the units that are left take, and the claims of which that is not known."""
+    known, total, unknown = times().get(size, {}), 0.0, []
     for claim, units in left.items():
         if units and claim not in known:
-            return None
-        total += len(units) * known[claim]["seconds"] / known[claim]["num_units"] if units else 0.0
-    return total / workers
+            unknown.append(claim)
+        elif units:
+            seconds = len(units) * known[claim]["seconds"] / known[claim]["num_units"]
+            total += seconds if find(claim).is_timed else seconds / workers  # what is timed runs alone
+    return total, unknown

@@ -78,10 +78,12 @@ def judge(evidence: Evidence) -> Finding:
     if less_correlated and sturdier:
         return Finding(verdict="supported", sentence=text, effects=effects)
     if less_correlated or sturdier:
-        condition = "what is meant by co-adaptation: " + (
-            "units correlate less, but are missed as much" if less_correlated else "units are missed less when they "
-            "are removed, but do not correlate less"
-        )  # fmt: skip
+        half = (
+            "units correlate less; that they are missed less was not shown"
+            if less_correlated
+            else "units are missed less when they are removed, but do not correlate less"
+        )
+        condition = f"what is meant by co-adaptation: {half}"
         return Finding(verdict="conditional", condition=condition, sentence=text, effects=effects)
     return Finding(verdict="refuted", sentence=text, effects=effects)
 

@@ -100,9 +100,13 @@ def judge(evidence: Evidence) -> Finding:
         for arm in ("p=0.1", "p=0.3", "noise"):
             change = evidence.difference(arm, "none", "solved", x)
             effects.append(Effect.of(f"{problem}: solved, {arm} minus none", change, "percentage points"))
-            if arm != "noise" and change.p_value is not None and change.p_value < level:
+            if arm == "noise":
+                continue
+            over_noise = evidence.difference(arm, "noise", "solved", x)
+            effects.append(Effect.of(f"{problem}: solved, {arm} minus noise", over_noise, "percentage points"))
+            if change.p_value is not None and change.p_value < level:
                 better.append(change.mean > 0)
-                beats_noise.append(evidence.difference(arm, "noise", "solved", x).mean > 0)
+                beats_noise.append(over_noise.mean > 0)
     ups, downs = sum(better), len(better) - sum(better)
     text = (
         f"Of {2 * len(PROBLEMS)} comparisons of dropout with plain descent, more restarts were solved in {ups} and "
@@ -114,7 +118,7 @@ def judge(evidence: Evidence) -> Finding:
         verdict: Verdict = "refuted" if downs else "no evidence"
         return Finding(verdict=verdict, sentence=text, effects=tuple(effects))
     if not any(up and more for up, more in zip(better, beats_noise, strict=True)):
-        text += " Where more were solved, plain noise of the same length did as well."
+        text += " Where more were solved, the mean with plain noise of the same length is as high."
         return Finding(verdict="refuted", sentence=text, effects=tuple(effects))
     condition = "the problem and the rate"
     return Finding(verdict="conditional", condition=condition, sentence=text, effects=tuple(effects))

@@ -97,7 +97,7 @@ def judge(evidence: Evidence) -> Finding:
         return Finding(verdict="supported", sentence=text, effects=tuple(effects))
     if not any(lighter.values()):
         return Finding(verdict="refuted", sentence=text, effects=tuple(effects))
-    condition = "masks shared by the whole batch whose units are not computed, at a high rate"
+    condition = "mask and rate: " + ", ".join(f"{arm} at p = {x:g}" for (arm, x), less in lighter.items() if less)
     return Finding(verdict="conditional", condition=condition, sentence=text, effects=tuple(effects))
 
 

@@ -68,9 +68,10 @@ def judge(evidence: Evidence) -> Finding:
     if all(heavy.values()) and all(grows.values()):
         return Finding(verdict="supported", sentence=f"{text}.", effects=tuple(effects))
     if any(grows.values()) or any(heavy.values()):
-        return Finding(
-            verdict="conditional", condition="the implementation", sentence=f"{text}.", effects=tuple(effects)
-        )
+        halves = [f"with {arm} the share grows" for arm, yes in grows.items() if yes]
+        halves += [f"with {arm} it is above 10 %" for arm, yes in heavy.items() if yes]
+        condition = "the implementation and the half: " + ", ".join(halves)
+        return Finding(verdict="conditional", condition=condition, sentence=f"{text}.", effects=tuple(effects))
     return Finding(verdict="refuted", sentence=f"{text}.", effects=tuple(effects))
 
 

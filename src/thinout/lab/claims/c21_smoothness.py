@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit, grid
 from thinout.lab.claims._evidence import Evidence
 from thinout.lab.claims._training import SMALL, clean_metrics, examples, images, mlp, recipe_for, train
+from thinout.lab.statistics import paired_difference
 
 P, BATCH, STEP = 0.5, 64, 0.02
 COUNTS = {"quick": (8, 4, 2), "full": (64, 64, 8)}  # batches, masks, directions
@@ -69,20 +70,25 @@ def judge(evidence: Evidence) -> Finding:
     """Ask whether the loss is noisier, whether its expectation is less smooth, and whether prediction is worse."""
     noise = evidence.difference("p=0.5", "none", "spread of the loss")
     prediction = evidence.difference("p=0.5", "none", "test NLL")
-    smooth = evidence.mean("p=0.5", "curvature, mean over masks"), evidence.mean("p=0.5", "curvature, one mask")
+    name = "curvature, mean over masks"
+    bend, plain = evidence.mean("p=0.5", name), evidence.mean("none", name)
+    masks = paired_difference(evidence.values("p=0.5", name), evidence.values("p=0.5", "curvature, one mask"))
+    bends = evidence.difference("p=0.5", "none", name)
     effects = [
         Effect.of("spread of the batch loss, p=0.5 minus none", noise, "nats"),
         Effect.of("test NLL, p=0.5 minus none", prediction, "nats"),
-        Effect.of("curvature of the expected loss, p=0.5", smooth[0]),
-        Effect.of("curvature of the loss of one mask, p=0.5", smooth[1]),
-        Effect.of("curvature, none", evidence.mean("none", "curvature, mean over masks")),
+        Effect.of("curvature of the expected loss, p=0.5", bend),
+        Effect.of("curvature of the loss of one mask, p=0.5", evidence.mean("p=0.5", "curvature, one mask")),
+        Effect.of("curvature, p=0.5, expected loss minus loss of one mask", masks),
+        Effect.of("curvature, none", plain),
+        Effect.of("curvature of the expected loss, p=0.5 minus none", bends),
     ]
     noisier = noise.low is not None and noise.low > 0
     worse = prediction.low is not None and prediction.low > 0
     text = (
         f"The loss varies {'more' if noisier else 'no more'} from batch to batch ({noise.mean:+.3f} nats of standard "
-        f"deviation); the expected loss bends by {smooth[0].mean:.2f} along a random direction where a single mask's "
-        f"bends by {smooth[1].mean:.2f}; and the test NLL changes by {prediction.mean:+.3f} nats."
+        f"deviation); the expected loss bends by {bend.mean:.2f} along a random direction, where the loss without "
+        f"dropout bends by {plain.mean:.2f}; and the test NLL changes by {prediction.mean:+.3f} nats."
     )
     if noisier and worse:
         return Finding(verdict="supported", sentence=text, effects=tuple(effects))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from thinout.lab.cases import names
-from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit
+from thinout.lab.claims._claim import Claim, ClaimError, Effect, Finding, Panel, Size, Unit
 from thinout.lab.claims._evidence import Evidence
 
 FOLDERS = ("runs", "docs/results")
@@ -32,10 +32,13 @@ def measure(unit: Unit, size: Size) -> Mapping[str, float]:
         for headline, study in zip(headlines, found, strict=True)
         if headline["difference"]
     ]
+    arms = [arm["verdict"] for study in found for arm in study["analysis"]["arms"]]
     return {
         "studies": len(found),
-        "studies that help": sum(value > 0 for value in values),
-        "studies that harm": sum(value < 0 for value in values),
+        "studies that help": sum(value > 0 for value in values) if found else math.nan,
+        "studies that harm": sum(value < 0 for value in values) if found else math.nan,
+        "arms that help": arms.count("helps"),
+        "arms that harm": arms.count("harms"),
         "relative change": 100 * sum(changes) / len(changes) if changes else math.nan,
     }
 
@@ -44,9 +47,15 @@ def _studies() -> list[Any]:
     """Return what the reports of studies hold, in the folders where studies and published results lie."""
     chosen = os.environ.get("THINOUT_STUDIES")
     roots = [Path(chosen)] if chosen else [Path(folder) for folder in FOLDERS]
-    files = sorted(file for root in roots for file in root.glob("*/results.json"))
-    contents = [json.loads(file.read_text()) for file in files]
-    return [content for content in contents if "analysis" in content and "study" in content]
+    found: dict[str, Any] = {}
+    for file in sorted(file for root in roots for file in root.glob("*/results.json")):
+        try:
+            content = json.loads(file.read_text())
+        except ValueError as error:
+            raise ClaimError(f"claims: {file} cannot be read ({error}). Delete it, or write it anew.") from error
+        if "analysis" in content and "study" in content:
+            found.setdefault(content["study"]["command"], content)  # one that was published lies in both folders
+    return list(found.values())
 
 
 def judge(evidence: Evidence) -> Finding:
@@ -59,13 +68,18 @@ def judge(evidence: Evidence) -> Finding:
         if made:
             studied.append(case)
             change = evidence.values(case, "relative change")[0]
-            text = f"{case}: {made:.0f} studies, {help_:.0f} help, {harm:.0f} harm; change of the metric"
+            good, bad = (evidence.values(case, f"arms that {what}")[0] for what in ("help", "harm"))
+            text = (
+                f"{case}: {made:.0f} {'study' if made == 1 else 'studies'}, {help_:.0f} help, {harm:.0f} harm; "
+                f"of all rates {good:.0f} help, {bad:.0f} harm; change of the metric"
+            )
             effects.append(Effect(name=text, value=change, unit="%", n=int(made)))
             helped += [case] if help_ else []
             harmed += [case] if harm else []
     unstudied = len(evidence.arms()) - len(studied)
     text = (
-        f"Of {len(studied)} cases that were studied, a study shows that dropout helps in {len(helped)} "
+        f"Of {len(studied)} cases that were studied, a study shows at the rate that validation chose that dropout "
+        f"helps in {len(helped)} "
         f"({', '.join(helped) or 'none'}) and that it harms in {len(harmed)} ({', '.join(harmed) or 'none'})."
         + (f" {unstudied} cases have no study here." if unstudied else "")
     )
@@ -96,5 +110,6 @@ CLAIM = Claim(
     units=units,
     measure=measure,
     judge=judge,
+    is_always_measured=True,
     panels=(Panel(title="Studies that show that dropout helps", value="studies that help", what="studies"),),
 )

@@ -61,10 +61,11 @@ def judge(evidence: Evidence) -> Finding:
             effects.append(Effect.of(f"{name}, p = {x:.3g}", mean, unit))
         change = evidence.mean("dropout", "change of the next layer", x)
         small.append((change.high or change.mean) < 10)
-    at_half = evidence.mean("dropout", "change of the next layer", 0.5).mean
+    names = "mean, masked over clean", "variance, measured over formula", "change of the next layer"
+    mean_ratio, variance_ratio, at_half = (evidence.mean("dropout", name, 0.5).mean for name in names)
     text = (
-        f"The mean is kept, and the variance is what the formula says; but a pass with p = 0.5 changes the next "
-        f"layer's output by {at_half:.0f} % of its length."
+        f"A pass with p = 0.5 leaves {mean_ratio:.3f} of the mean and has {variance_ratio:.3f} times the variance that "
+        f"the formula gives; and it changes the next layer's output by {at_half:.0f} % of its length."
     )
     if all(small):
         return Finding(verdict="supported", sentence=text, effects=tuple(effects))

@@ -76,7 +76,7 @@ def intervals(key: str, estimates: Sequence[Estimate], *, what: str, unit: str) 
         for line, item in enumerate(estimates):
             mean, _, ends = item.text(digits).partition(" [")
             _beside(ax, line, mean, ends and f"[{ends}")
-        ax.set_xlabel(f"{what} ({unit})")
+        ax.set_xlabel(f"{what} ({unit})" if unit else what)
 
     alt = f"{what} with 95 % intervals over seeds: " + _listing(estimates, digits, unit)
     return draw(key, alt, (WIDTH, _height(estimates) - 14), paint)
