@@ -216,10 +216,8 @@ void flat(const Stream& stream, const void* x, void* y, int64_t n, uint64_t firs
   I::fence();
 }
 
-// Words that are drawn at once between two writes: few enough that the memory asked for meanwhile is not overrun, and
-// enough that it costs little to begin.
-template <class I>
-constexpr int kTurn = 4 * I::kWords;
+// Words that are written and drawn in turn: as few as the flat loop takes, so that the processor overlaps the two.
+constexpr int64_t kTurn = 4;
 
 // Takes the next words: their blocks; false where the upper halves of these are not all those of the schedule.
 template <int blocks_per_word, int W>
@@ -270,25 +268,26 @@ void bits(Drawing& d) {
 }
 
 template <class I, class A, class Bits>
-THINOUT_INLINE void select_words(int64_t n, const A& apply, const Bits& bits_at) {
+THINOUT_INLINE void select_words(int64_t begin, int64_t end, const A& apply, const Bits& bits_at) {
   typename I::Keep keep;
-  int64_t i = 0;
-  for (; i + kWordElements <= n; i += kWordElements) {
+  int64_t i = begin;
+  for (; i + kWordElements <= end; i += kWordElements) {
     I::expand(bits_at(i), keep);
     apply.word(keep, i);
     asm volatile("" ::: "memory");  // GCC 12 stores the last word of a loop twice without
   }
-  if (i == n) return;
+  if (i == end) return;
   I::expand(bits_at(i), keep);
-  apply.part(keep, 0, i, static_cast<int>(n - i));
+  apply.part(keep, 0, i, static_cast<int>(end - i));
 }
 
+// Elements [begin, end), whole words from element 0 on, by the decisions from `bit` on, which is element 0's.
 template <class I, class A>
-THINOUT_INLINE void select_run(const uint64_t* bits, int64_t bit, int64_t n, const A& apply) {
+THINOUT_INLINE void select_run(const uint64_t* bits, int64_t bit, int64_t begin, int64_t end, const A& apply) {
   if (bit % 64 == 0)
-    select_words<I>(n, apply, [word = bits + bit / 64](int64_t i) { return word[i / 64]; });
+    select_words<I>(begin, end, apply, [word = bits + bit / 64](int64_t i) { return word[i / 64]; });
   else
-    select_words<I>(n, apply, [=](int64_t i) { return bits_from(bits, bit + i); });
+    select_words<I>(begin, end, apply, [=](int64_t i) { return bits_from(bits, bit + i); });
 }
 
 template <bool output>
@@ -297,28 +296,35 @@ THINOUT_INLINE void fetch(const void* memory, int64_t bytes) {
 }
 
 template <class I, class T>
+THINOUT_INLINE void fetch(const Writing& w, const Run& run) {
+  const int64_t bytes = run.n * int64_t{sizeof(T)};
+  if (run.x) fetch<false>(run.x, bytes);
+  if (run.x != run.y && !w.bypass_cache) fetch<true>(run.y, bytes);
+}
+
+template <class I, class T>
 void runs(const Writing& writing) {
   const Writing w = writing;  // a copy: else the compiler fears that stores change it
   const Select<I, T, false> through{static_cast<decltype(through.scale)>(w.scale)};
   const Select<I, T, true> around{through.scale};
   const int64_t fetched = w.ahead ? w.count - w.ahead : 0;
-  int64_t words = 0;  // written, for which none were drawn
+  int64_t room = kTurn;  // words to write before the next are drawn
   for (int64_t r = 0; r < w.count; ++r) {
+    if (r < fetched) fetch<I, T>(w, w.runs[r + w.ahead]);
     const Run& run = w.runs[r];
-    if (r < fetched) {
-      const Run& later = (&run)[w.ahead];
-      const int64_t bytes = later.n * int64_t{sizeof(T)};
-      if (later.x) fetch<false>(later.x, bytes);
-      if (later.x != later.y && !w.bypass_cache) fetch<true>(later.y, bytes);
+    const bool bypass_cache = w.bypass_cache && aligned(run.y, 0);
+    for (int64_t i = 0; i < run.n;) {
+      const int64_t end = at_most(run.n, i + room * kWordElements);
+      if (bypass_cache)
+        select_run<I>(w.bits, run.bit, i, end, make_select(around, run.x, run.y));
+      else
+        select_run<I>(w.bits, run.bit, i, end, make_select(through, run.x, run.y));
+      room -= words_for(end - i);
+      i = end;
+      if (room > 0) continue;
+      room = kTurn;
+      if (w.next.left) (w.next.stream->wide ? draw_some<I, true> : draw_some<I, false>)(w.next, kTurn);
     }
-    words += words_for(run.n);
-    if (w.bypass_cache && aligned(run.y, 0))
-      select_run<I>(w.bits, run.bit, run.n, make_select(around, run.x, run.y));
-    else
-      select_run<I>(w.bits, run.bit, run.n, make_select(through, run.x, run.y));
-    if (words < kTurn<I> || w.next.left == 0) continue;
-    (w.next.stream->wide ? draw_some<I, true> : draw_some<I, false>)(w.next, words);
-    words = 0;
   }
 }
 
