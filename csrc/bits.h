@@ -75,5 +75,18 @@ class BitWriter {
   int used_ = 0;
 };
 
+// Bit r of column k becomes bit r * width + k of `width` <= 8 words: a byte from each column, transposed, and the gaps
+// closed; in lanes that a compiler turns into vectors.
+THINOUT_INLINE void interleave64(const uint64_t (&column)[8], int width, uint64_t* out) {
+  uint64_t eights[8];
+  for (int i = 0; i < 8; ++i) {
+    uint64_t bytes = 0;
+    for (int k = 0; k < 8; ++k) bytes |= (column[k] >> 8 * i & 0xFF) << 8 * k;
+    eights[i] = close_gaps(transpose8(bytes), 8 - width);
+  }
+  BitWriter writer(out);
+  for (int i = 0; i < 8; ++i) writer.append(eights[i], 8 * width);
+}
+
 }  // namespace
 }  // namespace thinout

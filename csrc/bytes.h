@@ -68,6 +68,7 @@ struct Bytes {
     for (int i = 0; i < 64; ++i) keep.lane[i] = bits >> i & 1;
   }
   static void transpose(uint64_t (&square)[64]) { transpose64(square); }
+  static void interleave(const uint64_t (&column)[8], int width, uint64_t* out) { interleave64(column, width, out); }
   static void fence() {}
 };
 

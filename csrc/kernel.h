@@ -338,16 +338,11 @@ void transpose(const uint64_t* bits, const int64_t* start, int64_t shift, int64_
   for (int64_t r = 0; r < 64; ++r) out[r * stride] = square[r];
 }
 
-// A byte from each column, transposed, and the gaps closed; in lanes that a compiler turns into vectors.
 template <class I>
 void interleave(const uint64_t* bits, const int64_t* start, int64_t shift, int64_t width, uint64_t* out) {
   uint64_t column[8] = {};
   for (int64_t k = 0; k < width; ++k) column[k] = bits_from(bits, start[k] + shift);
-  for (int i = 0; i < 8; ++i) {
-    uint64_t bytes = 0;
-    for (int k = 0; k < 8; ++k) bytes |= (column[k] >> 8 * i & 0xFF) << 8 * k;
-    out[i] = close_gaps(transpose8(bytes), static_cast<int>(8 - width));
-  }
+  I::interleave(column, static_cast<int>(width), out);
 }
 
 // Pack<T>::load_part and store_part for instruction sets without masked memory access: through a buffer.

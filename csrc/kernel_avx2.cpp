@@ -109,6 +109,7 @@ struct Avx2 {
     const V moved = _mm256_or_si256(_mm256_sllv_epi64(partner, left), _mm256_srlv_epi64(partner, right));
     return _mm256_or_si256(_mm256_and_si256(a, mask), _mm256_andnot_si256(mask, moved));
   }
+  static void interleave(const uint64_t (&column)[8], int width, uint64_t* out) { interleave64(column, width, out); }
   static void fence() { _mm_sfence(); }
 };
 

@@ -145,19 +145,13 @@ class Tiles {
 
   // For few columns (3 colours).
   void interleave(const Tile& tile, Drawing& drawing) {
-    constexpr int64_t step = 64 * kMaxColumns / kNarrow;  // rows whose bits fit
+    constexpr int64_t step = 256;  // rows: a pause that memory does not notice
     for (int64_t row = 0; row < tile.rows; row += step) {
       const int64_t height = at_most(tile.rows - row, step);
-      BitWriter writer(packed_);
-      for (int64_t r = 0; r < height; r += 64) {
-        uint64_t eights[8];
-        call_.isa.interleave(draws_[next_].bits(), start_[next_], row + r, tile.columns, eights);
-        for (int64_t i = 0; i < 8 && r + 8 * i < height; ++i) {
-          const int count = static_cast<int>(at_most(height - r - 8 * i, 8) * tile.columns);
-          writer.append(eights[i] & ~uint64_t{0} >> (64 - count), count);
-        }
+      uint64_t* out = packed_;
+      for (int64_t r = 0; r < height; r += 64, out += tile.columns) {
+        call_.isa.interleave(draws_[next_].bits(), start_[next_], row + r, tile.columns, out);
       }
-      writer.finish();
       write_one(packed_, tile, row, height, drawing);
     }
   }
