@@ -339,6 +339,17 @@ void transpose(const uint64_t* bits, const int64_t* start, int64_t shift, int64_
 }
 
 template <class I>
+void transpose_words(const uint64_t* before, const uint64_t* word, const uint8_t* shift, int64_t columns, uint64_t* out,
+                     int64_t stride) {
+  for (int64_t k = 0; k < columns; k += 64) {
+    uint64_t square[64];
+    for (int64_t i = k; i < k + 64; ++i) square[i - k] = before[i] >> shift[i] | word[i] << 1 << (63 - shift[i]);
+    I::transpose(square);
+    for (int64_t r = 0; r < 64; ++r) out[k / 64 + r * stride] = square[r];
+  }
+}
+
+template <class I>
 void interleave(const uint64_t* bits, const int64_t* start, int64_t shift, int64_t width, uint64_t* out) {
   uint64_t column[8] = {};
   for (int64_t k = 0; k < width; ++k) column[k] = bits_from(bits, start[k] + shift);

@@ -39,6 +39,36 @@ inline TileShape tile_shape(int64_t rows, const Dim& run, bool aligned, int64_t 
   return {whole_words(at_most(fitting, 512)), columns, false};
 }
 
+// Rows of decisions for consecutive rows of `across`, written at their places in memory.
+class RowWriter {
+ public:
+  RowWriter(const Call& call, const Across& across, const Dim& run) : across_(across), runs_(call, run.x) {}
+
+  // `square` has `step` decisions a row, which lies at x and y beside what `row` says. That is moved on.
+  void write(const uint64_t* square, int64_t step, int64_t x, int64_t y, int64_t columns, Cursor& row, int64_t rows,
+             Drawing& drawing) {
+    const int last = across_.dims.ndim - 1;
+    const Dim& inner = across_.dims.dim[last];
+    for (int64_t r = 0, count; r < rows; r += count) {
+      count = at_most(inner.size - row.at[last], rows - r);
+      runs_.add(x + row.x, y + row.y, r * step, columns, inner, step, count);
+      row.skip(count);
+    }
+    runs_.write(square, drawing);
+    runs_.clear();
+  }
+  // All of it as one run, for rows that follow each other in memory.
+  void write_one(const uint64_t* bits, int64_t x, int64_t y, int64_t n, Drawing& drawing) {
+    runs_.add(x, y, 0, n);
+    runs_.write(bits, drawing);
+    runs_.clear();
+  }
+
+ private:
+  const Across& across_;
+  RunList<64> runs_;
+};
+
 // Tiles, one after the other: while one is written, the decisions of the next are drawn.
 class Tiles {
  public:
@@ -48,7 +78,7 @@ class Tiles {
         run_(run),
         one_range_(shape.one_range),
         dense_(is_dense(shape.columns)),
-        runs_(call, run.x) {}
+        rows_(call, across, run) {}
 
   // `c` is at the tile's first column and, in mask indices alone, at its first row.
   void add(const Cursor& c, int64_t first_row, int64_t rows, int64_t columns) {
@@ -108,20 +138,8 @@ class Tiles {
       if (dense_)
         write_dense(tile, r, height, drawing);
       else
-        write_rows(tile, row, height, stride * 64, drawing);
+        rows_.write(square_, stride * 64, tile.x, tile.y, tile.columns, row, height, drawing);
     }
-  }
-
-  void write_rows(const Tile& tile, Cursor& row, int64_t rows, int64_t bits, Drawing& drawing) {
-    const int last = across_.dims.ndim - 1;
-    const Dim& inner = across_.dims.dim[last];
-    for (int64_t r = 0, count; r < rows; r += count) {
-      count = at_most(inner.size - row.at[last], rows - r);
-      runs_.add(tile.x + row.x, tile.y + row.y, r * bits, tile.columns, inner, bits, count);
-      row.skip(count);
-    }
-    runs_.write(square_, drawing);
-    runs_.clear();
   }
 
   void write_dense(const Tile& tile, int64_t row, int64_t rows, Drawing& drawing) {
@@ -138,9 +156,7 @@ class Tiles {
   }
   void write_one(const uint64_t* bits, const Tile& tile, int64_t row, int64_t rows, Drawing& drawing) {
     const int64_t place = (tile.first_row + row) * tile.columns;
-    runs_.add(tile.x + place, tile.y + place, 0, rows * tile.columns);
-    runs_.write(bits, drawing);
-    runs_.clear();
+    rows_.write_one(bits, tile.x + place, tile.y + place, rows * tile.columns, drawing);
   }
 
   // For few columns (3 colours).
@@ -164,7 +180,7 @@ class Tiles {
   Tile tile_[2];
   Draws<kMaxColumns, kTileElements / 64 + kMaxColumns> draws_[2];  // every column may begin within a word
   int64_t start_[2][kMaxColumns];
-  RunList<64> runs_;
+  RowWriter rows_;
   uint64_t square_[kMaxColumns + 1];  // 64 rows of decisions; one word more is read
   uint64_t packed_[kMaxColumns + 1];
 };
