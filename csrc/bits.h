@@ -59,13 +59,15 @@ THINOUT_INLINE uint64_t close_gaps(uint64_t a, int gap) {
 class BitWriter {
  public:
   explicit BitWriter(uint64_t* out) : out_(out) {}
-  void append(uint64_t word, int count) {
+  void append(uint64_t word, int count) {  // without a branch, which nothing could foresee
     pending_ |= word << used_;
+    *out_ = pending_;
+    const uint64_t rest = word >> 1 >> (63 - used_);
     used_ += count;
-    if (used_ < 64) return;
-    *out_++ = pending_;
-    used_ -= 64;
-    pending_ = used_ ? word >> (count - used_) : 0;
+    const bool full = used_ >= 64;
+    pending_ = full ? rest : pending_;
+    out_ += full;
+    used_ &= 63;
   }
   void finish() { *out_ = pending_; }
 

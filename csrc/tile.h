@@ -69,6 +69,15 @@ class RowWriter {
   RunList<64> runs_;
 };
 
+// Appends 64 rows of `width` <= 32 bits, as many at once as fit into a word; overwrites them.
+inline void append_short(BitWriter& writer, uint64_t* row, int width) {
+  int count = 64;
+  for (; 2 * width <= 64; width *= 2, count /= 2) {
+    for (int i = 0; i < count / 2; ++i) row[i] = row[2 * i] | row[2 * i + 1] << width;
+  }
+  for (int i = 0; i < count; ++i) writer.append(row[i], width);
+}
+
 // Tiles, one after the other: while one is written, the decisions of the next are drawn.
 class Tiles {
  public:
@@ -145,10 +154,14 @@ class Tiles {
   void write_dense(const Tile& tile, int64_t row, int64_t rows, Drawing& drawing) {
     if (tile.columns % 64 == 0) return write_one(square_, tile, row, rows, drawing);
     BitWriter writer(packed_);
-    const uint64_t* bits = square_;
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t k = 0; k < tile.columns; k += 64) {
-        writer.append(*bits++, static_cast<int>(at_most(tile.columns - k, 64)));
+    if (tile.columns <= 32) {
+      append_short(writer, square_, static_cast<int>(tile.columns));
+    } else {
+      const uint64_t* bits = square_;
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t k = 0; k < tile.columns; k += 64) {
+          writer.append(*bits++, static_cast<int>(at_most(tile.columns - k, 64)));
+        }
       }
     }
     writer.finish();
