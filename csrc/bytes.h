@@ -57,6 +57,7 @@ struct Bytes {
   };  // 1 = keep
   template <class T>
   using Pack = BytesPack<T>;
+  static constexpr int kPlainRounds = kRounds;
   static constexpr bool kInline = false;
 
   static THINOUT_INLINE uint64_t collapse(const Keep& keep) {

@@ -28,7 +28,8 @@ THINOUT_INLINE void general_round(typename I::V (&c)[4][G], uint64_t key0, uint6
   }
 }
 
-// Ten rounds on G vectors of counters; c[0] holds the low block words on entry. Low halves of c are the result.
+// Rounds on G vectors of counters, as many as the instruction set leaves to this; c[0] holds the low block words on
+// entry. Low halves of c are the result.
 template <class I, int G>
 THINOUT_INLINE void philox(const Schedule& s, typename I::V (&c)[4][G]) {
 #pragma GCC unroll 8
@@ -45,7 +46,7 @@ THINOUT_INLINE void philox(const Schedule& s, typename I::V (&c)[4][G]) {
     c[3][g] = product0;
   }
 #pragma GCC unroll 8
-  for (int r = 3; r < kRounds; ++r) general_round<I, G>(c, s.key0[r], s.key1[r]);
+  for (int r = 3; r < I::kPlainRounds; ++r) general_round<I, G>(c, s.key0[r], s.key1[r]);
 }
 
 // The decisions of W words, word w starting at block block[w] (low word; the high one is in the schedule).
@@ -65,7 +66,7 @@ THINOUT_INLINE void draw(const Schedule& s, typename I::Limit limit, const uint3
 #pragma GCC unroll 8
     for (int g = 0; g < group; ++g) {
       const int element = (v + g) % vectors * I::kLanes * (wide ? 4 : 8);
-      I::template compare<wide>(keep[(v + g) / vectors], element, limit, c[0][g], c[1][g], c[2][g], c[3][g]);
+      I::template compare<wide>(keep[(v + g) / vectors], element, limit, s, c[0][g], c[1][g], c[2][g], c[3][g]);
     }
   }
 }

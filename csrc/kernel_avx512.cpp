@@ -21,7 +21,7 @@ struct Avx512 {
   };  // of 32 elements
   template <class T>
   using Pack = Avx512Pack<T>;
-  static constexpr int kLanes = 8, kGroup = 4, kWords = 4;
+  static constexpr int kLanes = 8, kGroup = 4, kWords = 4, kPlainRounds = kRounds - 1;
   static constexpr bool kInline = true;
 
   static THINOUT_INLINE V set(uint64_t value) { return _mm512_set1_epi64(static_cast<int64_t>(value)); }
@@ -40,10 +40,13 @@ struct Avx512 {
     return _mm512_set1_epi16(static_cast<int16_t>(static_cast<int>(threshold) - 32769));
   }
 
+  // With the last round: a product's halves change places, so that they lie as two words of the block do, of which the
+  // xor is with one alone.
   template <bool wide>
-  static THINOUT_INLINE void compare(Keep& keep, int element, Limit limit, V c0, V c1, V c2, V c3) {
-    const V words01 = _mm512_mask_shuffle_epi32(c0, 0xAAAA, c1, _MM_PERM_CCAA);
-    const V words23 = _mm512_mask_shuffle_epi32(c2, 0xAAAA, c3, _MM_PERM_CCAA);
+  static THINOUT_INLINE void compare(Keep& keep, int element, Limit limit, const Schedule& s, V c0, V c1, V c2, V c3) {
+    const V product0 = _mm512_rol_epi64(mul(c0, kMul0), 32), product1 = _mm512_rol_epi64(mul(c2, kMul1), 32);
+    const V words01 = _mm512_mask_ternarylogic_epi32(product1, 0x5555, c1, set(s.key0[kPlainRounds]), 0x96);
+    const V words23 = _mm512_mask_ternarylogic_epi32(product0, 0x5555, c3, set(s.key1[kPlainRounds]), 0x96);
     const V first = _mm512_unpacklo_epi64(words01, words23), second = _mm512_unpackhi_epi64(words01, words23);
     if (wide) {
       const __mmask32 mask =
@@ -224,12 +227,13 @@ struct Avx512Pack<bfloat16> : Avx512Half<bfloat16> {
             _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xFFFF0000u))))};
   }
   static THINOUT_INLINE __m512i rounded(__m512 a) {  // nearest even, in the high half
-    const __m512i v = _mm512_castps_si512(a);
-    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(v, 16), _mm512_set1_epi32(1));
-    return _mm512_add_epi32(v, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+    const __m512i v = _mm512_castps_si512(a), half = _mm512_set1_epi32(0x7FFF);
+    const __mmask16 odd = _mm512_test_epi32_mask(v, _mm512_set1_epi32(0x10000));
+    return _mm512_add_epi32(v, _mm512_mask_blend_epi32(odd, half, _mm512_set1_epi32(0x8000)));
   }
   static THINOUT_INLINE __m512i pack(FloatPair p) {
-    return _mm512_mask_blend_epi16(0xAAAAAAAAu, _mm512_srli_epi32(rounded(p.a), 16), rounded(p.b));
+    const __m128i down = _mm_setr_epi8(2, 3, 0, 0, 6, 7, 0, 0, 10, 11, 0, 0, 14, 15, 0, 0);
+    return _mm512_mask_shuffle_epi8(rounded(p.b), 0x3333333333333333u, rounded(p.a), _mm512_broadcast_i32x4(down));
   }
 };
 
