@@ -88,6 +88,35 @@ struct Apply {
     }
   }
 
+  // W words. A word is loaded before the one before it is stored: processors tell a load from the stores before it by the
+  // low 12 bits of addresses, by which two allocations of one size are 64 or 128 bytes apart as a rule.
+  template <int W>
+  THINOUT_INLINE void words(const typename I::Keep (&keep)[W], int64_t at) const {
+    constexpr int vectors = kWordElements / P::kLanes;
+    if constexpr (I::kInline && vectors <= 4 && Op::kInputs == 1) {
+      typename P::Packed inputs[W + 1][vectors];
+      load_word(inputs[0], at);
+#pragma GCC unroll 4
+      for (int w = 0; w < W; ++w) {
+        if (w + 1 < W) load_word(inputs[w + 1], at + (w + 1) * kWordElements);
+#pragma GCC unroll 8
+        for (int i = 0; i < vectors; ++i) {
+          const int lane = i * P::kLanes;
+          P::template store<Op::kBypassCache>(out + at + w * kWordElements + lane,
+                                              op.vector(&inputs[w][i], keep[w], lane));
+        }
+      }
+    } else {
+#pragma GCC unroll 4
+      for (int w = 0; w < W; ++w) word(keep[w], at + w * kWordElements);
+    }
+  }
+  template <int vectors>
+  THINOUT_INLINE void load_word(typename P::Packed (&inputs)[vectors], int64_t at) const {
+#pragma GCC unroll 8
+    for (int i = 0; i < vectors; ++i) inputs[i] = P::load(in[0] + at + i * P::kLanes);
+  }
+
   // For large operations, and scalar code: inlined everywhere they would make megabytes.
   __attribute__((noinline)) void word_out_of_line(const typename I::Keep& keep, int64_t at) const {
 #pragma GCC unroll 1
@@ -148,8 +177,7 @@ void walk_segment(const Stream& stream, uint64_t first, int64_t begin, int64_t e
 #pragma GCC unroll 4
     for (int w = 0; w < I::kWords; ++w) blocks[w] = block + static_cast<uint32_t>(w * kWordElements >> shift);
     draw<I, wide, I::kWords>(s, limit, blocks, keep);
-#pragma GCC unroll 4
-    for (int w = 0; w < I::kWords; ++w) apply.word(keep[w], i + w * kWordElements);
+    apply.words(keep, i);
     block += static_cast<uint32_t>(batch >> shift);
   }
   while (i < end) i += single(0, i);
