@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstring>
+#include <type_traits>
 
 #include "bits.h"
 
@@ -202,8 +203,8 @@ void walk(const Stream& stream, uint64_t first, int64_t n, const A& apply) {
     walk_all<I, false>(stream, first, n, apply);
 }
 
-// keep ? x * scale : 0
-template <class I, class T, bool bypass_cache>
+// keep ? x * scale : 0; `exact`: no product of bfloat16 needs rounding.
+template <class I, class T, bool bypass_cache, bool exact = false>
 struct Select {
   using P = typename I::template Pack<T>;
   static constexpr int kInputs = 1;
@@ -211,13 +212,17 @@ struct Select {
   typename P::Scalar scale;
 
   THINOUT_INLINE auto vector(const typename P::Packed* in, const typename I::Keep& keep, int i) const {
-    return P::select(P::pack(P::mul(P::unpack(in[0]), scale)), keep, i);
+    const auto product = P::mul(P::unpack(in[0]), scale);
+    if constexpr (exact)
+      return P::select(P::pack_exact(product), keep, i);
+    else
+      return P::select(P::pack(product), keep, i);
   }
 };
 
 // keep ? 1 : 0
 template <class I, bool bypass_cache>
-struct Select<I, keep8, bypass_cache> {
+struct Select<I, keep8, bypass_cache, false> {
   using P = typename I::template Pack<keep8>;
   static constexpr int kInputs = 0;
   static constexpr bool kBypassCache = bypass_cache;
@@ -228,21 +233,37 @@ struct Select<I, keep8, bypass_cache> {
   }
 };
 
-template <class I, class T, bool bypass_cache>
-Apply<I, T, Select<I, T, bypass_cache>> make_select(const Select<I, T, bypass_cache>& op, const void* x, void* y) {
+template <class I, class T, bool bypass_cache, bool exact>
+Apply<I, T, Select<I, T, bypass_cache, exact>> make_select(const Select<I, T, bypass_cache, exact>& op, const void* x,
+                                                           void* y) {
   return {op, {static_cast<const T*>(x)}, static_cast<T*>(y)};
 }
 
 inline bool aligned(const void* y, uint64_t bytes) { return (reinterpret_cast<uintptr_t>(y) + bytes) % 64 == 0; }
 
-template <class I, class T>
-void flat(const Stream& stream, const void* x, void* y, int64_t n, uint64_t first, bool bypass_cache) {
+template <class I, class T, bool exact>
+void flat_scaled(const Stream& stream, const void* x, void* y, int64_t n, uint64_t first, bool bypass_cache) {
   const uint64_t head = (kWordElements - first % kWordElements) % kWordElements;  // elements before a whole word
-  const Select<I, T, false> through{static_cast<decltype(through.scale)>(stream.scale)};
-  const Select<I, T, true> around{through.scale};
+  const Select<I, T, false, exact> through{static_cast<decltype(through.scale)>(stream.scale)};
+  const Select<I, T, true, exact> around{through.scale};
   if (!bypass_cache || !aligned(y, head * sizeof(T))) return walk<I>(stream, first, n, make_select(through, x, y));
   walk<I>(stream, first, n, make_select(around, x, y));
   I::fence();
+}
+
+// Whether it is a power of two that makes nothing smaller, as at p = 0.5.
+inline bool scales_exactly(double scale) {
+  uint64_t bits;
+  std::memcpy(&bits, &scale, sizeof bits);
+  return scale >= 1 && bits << 12 == 0;
+}
+
+template <class I, class T>
+void flat(const Stream& stream, const void* x, void* y, int64_t n, uint64_t first, bool bypass_cache) {
+  if constexpr (I::kInline && std::is_same_v<T, bfloat16>) {
+    if (scales_exactly(stream.scale)) return flat_scaled<I, T, true>(stream, x, y, n, first, bypass_cache);
+  }
+  flat_scaled<I, T, false>(stream, x, y, n, first, bypass_cache);
 }
 
 // Words that are written and drawn in turn: as few as the flat loop takes, so that the processor overlaps the two.

@@ -201,8 +201,12 @@ struct Avx2Pack<bfloat16> : Avx2Half<bfloat16> {
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(v, 16), _mm256_set1_epi32(1));
     return _mm256_add_epi32(v, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
   }
-  static THINOUT_INLINE __m256i pack(FloatPair p) {
-    return _mm256_blend_epi16(_mm256_srli_epi32(rounded(p.a), 16), rounded(p.b), 0xAA);
+  static THINOUT_INLINE __m256i pack(FloatPair p) { return high_halves(rounded(p.a), rounded(p.b)); }
+  static THINOUT_INLINE __m256i pack_exact(FloatPair p) {
+    return high_halves(_mm256_castps_si256(p.a), _mm256_castps_si256(p.b));
+  }
+  static THINOUT_INLINE __m256i high_halves(__m256i a, __m256i b) {
+    return _mm256_blend_epi16(_mm256_srli_epi32(a, 16), b, 0xAA);
   }
 };
 

@@ -231,9 +231,13 @@ struct Avx512Pack<bfloat16> : Avx512Half<bfloat16> {
     const __mmask16 odd = _mm512_test_epi32_mask(v, _mm512_set1_epi32(0x10000));
     return _mm512_add_epi32(v, _mm512_mask_blend_epi32(odd, half, _mm512_set1_epi32(0x8000)));
   }
-  static THINOUT_INLINE __m512i pack(FloatPair p) {
+  static THINOUT_INLINE __m512i pack(FloatPair p) { return high_halves(rounded(p.a), rounded(p.b)); }
+  static THINOUT_INLINE __m512i pack_exact(FloatPair p) {
+    return high_halves(_mm512_castps_si512(p.a), _mm512_castps_si512(p.b));
+  }
+  static THINOUT_INLINE __m512i high_halves(__m512i a, __m512i b) {
     const __m128i down = _mm_setr_epi8(2, 3, 0, 0, 6, 7, 0, 0, 10, 11, 0, 0, 14, 15, 0, 0);
-    return _mm512_mask_shuffle_epi8(rounded(p.b), 0x3333333333333333u, rounded(p.a), _mm512_broadcast_i32x4(down));
+    return _mm512_mask_shuffle_epi8(b, 0x3333333333333333u, a, _mm512_broadcast_i32x4(down));
   }
 };
 
