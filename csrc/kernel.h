@@ -89,8 +89,8 @@ struct Apply {
     }
   }
 
-  // W words. A word is loaded before the one before it is stored: processors tell a load from the stores before it by the
-  // low 12 bits of addresses, by which two allocations of one size are 64 or 128 bytes apart as a rule.
+  // W words. A word is loaded before the one before it is stored: processors tell a load from the stores before it by
+  // the low 12 bits of addresses, in which two allocations of one size are 64 or 128 bytes apart as a rule.
   template <int W>
   THINOUT_INLINE void words(const typename I::Keep (&keep)[W], int64_t at) const {
     constexpr int vectors = kWordElements / P::kLanes;

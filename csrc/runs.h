@@ -159,12 +159,12 @@ class RunBatch {
 
   void turn() {
     Half &next = half_[filling_], &ready = half_[1 - filling_];
-    Drawing drawing = next.draws.start(call_.stream);
+    next.draws.start(call_.stream, drawing_);
     for (int i = 0; i < ready.rows; ++i) keep_or_clear(ready, ready.row[i]);
-    ready.runs.write(ready.rows ? all_ : ready.draws.bits(), drawing);
+    ready.runs.write(ready.rows ? all_ : ready.draws.bits(), drawing_);
     ready.runs.clear();
     ready.rows = 0;
-    call_.isa.bits(drawing);
+    call_.isa.bits(drawing_);
     filling_ = 1 - filling_;
   }
   void keep_or_clear(Half& h, const Row& row) {
@@ -175,6 +175,7 @@ class RunBatch {
   }
 
   const Call& call_;
+  Drawing drawing_;
   int filling_ = 0;
   Half half_[2];
   uint64_t all_[kRun / 64 + 1];

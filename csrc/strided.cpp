@@ -178,12 +178,13 @@ void run_any(const Call& call, Layout walk, const Dim& run, int num_threads) {
   parallel(walk.count(), walk.num_elements, num_threads, [&](int64_t begin, int64_t end) {
     Input input(call, run.x);
     Draws<64, 64> draws;
+    Drawing drawing;
     Cursor c(walk, begin);
     for (int64_t i = begin; i < end; ++i, c.advance()) {
       const int64_t n = piece_size(run, 64, c.at[walk.ndim - 1]);
       int64_t position[64];
       for (int64_t k = 0; k < n; ++k) position[k] = draws.add(call.index(c) + static_cast<uint64_t>(k * run.index), 1);
-      Drawing drawing = draws.start(call.stream);
+      draws.start(call.stream, drawing);
       call.isa.bits(drawing);
       uint64_t bits[2] = {};
       for (int64_t k = 0; k < n; ++k) bits[0] |= (bits_from(draws.bits(), position[k]) & 1) << k;

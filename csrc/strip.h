@@ -37,10 +37,9 @@ class Strips {
     for (int64_t r = 0; r < rows; r += 64) {
       const uint64_t* word = word_[newest_];
       call_.isa.transpose_words(ragged_ ? word_[1 - newest_] : word, word, shift_, columns, square_, step);
-      Drawing drawing;
-      if (r + 64 < rows) drawing = draw();
-      rows_.write(square_, step * 64, c.x, c.y, columns, row, at_most(rows - r, 64), drawing);
-      call_.isa.bits(drawing);
+      if (r + 64 < rows) draw();
+      rows_.write(square_, step * 64, c.x, c.y, columns, row, at_most(rows - r, 64), drawing_);
+      call_.isa.bits(drawing_);
     }
   }
   void finish() { call_.finish(); }
@@ -58,29 +57,29 @@ class Strips {
     fresh_ = true;
   }
 
-  // What draws the next word of every column.
-  Drawing draw() {
+  // Sets what draws the next word of every column.
+  void draw() {
     if (!fresh_) {
       for (int64_t k = 0; k < columns_; ++k) ++range_[k].word;
     }
     fresh_ = false;
     newest_ = 1 - newest_;
-    Drawing drawing;
-    drawing.stream = &call_.stream;
-    drawing.range = range_;
-    drawing.bits = word_[newest_];
-    drawing.left = columns_;
-    return drawing;
+    drawing_.stream = &call_.stream;
+    drawing_.range = range_;
+    drawing_.bits = word_[newest_];
+    drawing_.left = columns_;
+    drawing_.at = 0;
   }
   void draw_now() {
-    Drawing drawing = draw();
-    call_.isa.bits(drawing);
+    draw();
+    call_.isa.bits(drawing_);
   }
 
   const Call& call_;
   const Across& across_;
   const Dim& run_;
   RowWriter rows_;
+  Drawing drawing_;
   int64_t columns_ = 0;
   bool ragged_ = false, fresh_ = true;
   int newest_ = 0;  // of the two halves of word_

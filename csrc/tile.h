@@ -126,12 +126,12 @@ class Tiles {
 
   // Writes the tile that is ready, draws the one that was added.
   void turn() {
-    Drawing drawing = draws_[next_].start(call_.stream);
+    draws_[next_].start(call_.stream, drawing_);
     next_ = 1 - next_;
     Tile& tile = tile_[next_];
-    if (tile.rows > 0) write(tile, drawing);
+    if (tile.rows > 0) write(tile, drawing_);
     tile.rows = 0;
-    call_.isa.bits(drawing);
+    call_.isa.bits(drawing_);
   }
 
   void write(const Tile& tile, Drawing& drawing) {
@@ -189,6 +189,7 @@ class Tiles {
   const Across& across_;
   const Dim& run_;
   const bool one_range_, dense_;
+  Drawing drawing_;
   int next_ = 0;  // of the two halves of what follows, which is being filled
   Tile tile_[2];
   Draws<kMaxColumns, kTileElements / 64 + kMaxColumns> draws_[2];  // every column may begin within a word
