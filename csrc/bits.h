@@ -59,13 +59,15 @@ THINOUT_INLINE uint64_t close_gaps(uint64_t a, int gap) {
 class BitWriter {
  public:
   explicit BitWriter(uint64_t* out) : out_(out) {}
-  void append(uint64_t word, int count) {
+  void append(uint64_t word, int count) {  // without a branch, which nothing could foresee
     pending_ |= word << used_;
+    *out_ = pending_;
+    const uint64_t rest = word >> 1 >> (63 - used_);
     used_ += count;
-    if (used_ < 64) return;
-    *out_++ = pending_;
-    used_ -= 64;
-    pending_ = used_ ? word >> (count - used_) : 0;
+    const bool full = used_ >= 64;
+    pending_ = full ? rest : pending_;
+    out_ += full;
+    used_ &= 63;
   }
   void finish() { *out_ = pending_; }
 
@@ -74,6 +76,19 @@ class BitWriter {
   uint64_t pending_ = 0;
   int used_ = 0;
 };
+
+// Bit r of column k becomes bit r * width + k of `width` <= 8 words: a byte from each column, transposed, and the gaps
+// closed; in lanes that a compiler turns into vectors.
+THINOUT_INLINE void interleave64(const uint64_t (&column)[8], int width, uint64_t* out) {
+  uint64_t eights[8];
+  for (int i = 0; i < 8; ++i) {
+    uint64_t bytes = 0;
+    for (int k = 0; k < 8; ++k) bytes |= (column[k] >> 8 * i & 0xFF) << 8 * k;
+    eights[i] = close_gaps(transpose8(bytes), 8 - width);
+  }
+  BitWriter writer(out);
+  for (int i = 0; i < 8; ++i) writer.append(eights[i], 8 * width);
+}
 
 }  // namespace
 }  // namespace thinout

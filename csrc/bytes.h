@@ -57,6 +57,7 @@ struct Bytes {
   };  // 1 = keep
   template <class T>
   using Pack = BytesPack<T>;
+  static constexpr int kPlainRounds = kRounds;
   static constexpr bool kInline = false;
 
   static THINOUT_INLINE uint64_t collapse(const Keep& keep) {
@@ -68,6 +69,7 @@ struct Bytes {
     for (int i = 0; i < 64; ++i) keep.lane[i] = bits >> i & 1;
   }
   static void transpose(uint64_t (&square)[64]) { transpose64(square); }
+  static void interleave(const uint64_t (&column)[8], int width, uint64_t* out) { interleave64(column, width, out); }
   static void fence() {}
 };
 

@@ -65,7 +65,11 @@ struct Kernels {
   // Column k < width <= 64 has its 64 decisions from bit start[k] + shift on; out[r * stride] = those of row r.
   void (*transpose)(const uint64_t* bits, const int64_t* start, int64_t shift, int64_t width, uint64_t* out,
                     int64_t stride);
-  // The same for width <= 8 columns, but out[i] has those of rows 8 i ... 8 i + 7 in its low 8 * width bits.
+  // The same for any number of columns, each of which has its decisions from bit shift[k] of before[k] on and in
+  // word[k]. Whole 64 columns are read and written.
+  void (*transpose_words)(const uint64_t* before, const uint64_t* word, const uint8_t* shift, int64_t columns,
+                          uint64_t* out, int64_t stride);
+  // The same as `transpose` for width <= 8 columns, but row follows row without gaps: `width` words.
   void (*interleave)(const uint64_t* bits, const int64_t* start, int64_t shift, int64_t width, uint64_t* out);
   // For a thread to call after its last `runs` with bypass_cache, before others read what it stored.
   void (*fence)();

@@ -26,17 +26,17 @@ class Draws {
     return position_ + static_cast<int64_t>(shift);
   }
 
-  // What draws all that was asked for since the last call; `bits` are read when it has nothing left.
-  Drawing start(const Stream& stream) {
-    Drawing drawing;
+  // Sets `drawing`, which keeps its schedule, to draw all that was asked for since the last call; `bits` are read when
+  // it has nothing left.
+  void start(const Stream& stream, Drawing& drawing) {
     drawing.stream = &stream;
     drawing.range = range_;
     drawing.bits = bits_;
     drawing.left = words_;
+    drawing.at = 0;
     bits_[words_] = 0;  // bits_from reads further
     ranges_ = words_ = 0;
     first_ = end_ = 0;
-    return drawing;
   }
   const uint64_t* bits() const { return bits_; }
 

@@ -45,6 +45,7 @@ constexpr Kernels make_kernels(const char* name) {
       {repeat<I, float>, repeat<I, double>, repeat<I, bfloat16>, repeat<I, float16>, repeat<I, keep8>},
       bits<I>,
       transpose<I>,
+      transpose_words<I>,
       interleave<I>,
       I::fence,
       {dropout_add<I, float>, dropout_add<I, double>, dropout_add<I, bfloat16>, dropout_add<I, float16>},

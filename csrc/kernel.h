@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstring>
+#include <type_traits>
 
 #include "bits.h"
 
@@ -28,7 +29,8 @@ THINOUT_INLINE void general_round(typename I::V (&c)[4][G], uint64_t key0, uint6
   }
 }
 
-// Ten rounds on G vectors of counters; c[0] holds the low block words on entry. Low halves of c are the result.
+// Rounds on G vectors of counters, as many as the instruction set leaves to this; c[0] holds the low block words on
+// entry. Low halves of c are the result.
 template <class I, int G>
 THINOUT_INLINE void philox(const Schedule& s, typename I::V (&c)[4][G]) {
 #pragma GCC unroll 8
@@ -45,7 +47,7 @@ THINOUT_INLINE void philox(const Schedule& s, typename I::V (&c)[4][G]) {
     c[3][g] = product0;
   }
 #pragma GCC unroll 8
-  for (int r = 3; r < kRounds; ++r) general_round<I, G>(c, s.key0[r], s.key1[r]);
+  for (int r = 3; r < I::kPlainRounds; ++r) general_round<I, G>(c, s.key0[r], s.key1[r]);
 }
 
 // The decisions of W words, word w starting at block block[w] (low word; the high one is in the schedule).
@@ -65,7 +67,7 @@ THINOUT_INLINE void draw(const Schedule& s, typename I::Limit limit, const uint3
 #pragma GCC unroll 8
     for (int g = 0; g < group; ++g) {
       const int element = (v + g) % vectors * I::kLanes * (wide ? 4 : 8);
-      I::template compare<wide>(keep[(v + g) / vectors], element, limit, c[0][g], c[1][g], c[2][g], c[3][g]);
+      I::template compare<wide>(keep[(v + g) / vectors], element, limit, s, c[0][g], c[1][g], c[2][g], c[3][g]);
     }
   }
 }
@@ -85,6 +87,35 @@ struct Apply {
     } else {
       word_out_of_line(keep, at);
     }
+  }
+
+  // W words. A word is loaded before the one before it is stored: processors tell a load from the stores before it by
+  // the low 12 bits of addresses, in which two allocations of one size are 64 or 128 bytes apart as a rule.
+  template <int W>
+  THINOUT_INLINE void words(const typename I::Keep (&keep)[W], int64_t at) const {
+    constexpr int vectors = kWordElements / P::kLanes;
+    if constexpr (I::kInline && vectors <= 4 && Op::kInputs == 1) {
+      typename P::Packed inputs[W + 1][vectors];
+      load_word(inputs[0], at);
+#pragma GCC unroll 4
+      for (int w = 0; w < W; ++w) {
+        if (w + 1 < W) load_word(inputs[w + 1], at + (w + 1) * kWordElements);
+#pragma GCC unroll 8
+        for (int i = 0; i < vectors; ++i) {
+          const int lane = i * P::kLanes;
+          P::template store<Op::kBypassCache>(out + at + w * kWordElements + lane,
+                                              op.vector(&inputs[w][i], keep[w], lane));
+        }
+      }
+    } else {
+#pragma GCC unroll 4
+      for (int w = 0; w < W; ++w) word(keep[w], at + w * kWordElements);
+    }
+  }
+  template <int vectors>
+  THINOUT_INLINE void load_word(typename P::Packed (&inputs)[vectors], int64_t at) const {
+#pragma GCC unroll 8
+    for (int i = 0; i < vectors; ++i) inputs[i] = P::load(in[0] + at + i * P::kLanes);
   }
 
   // For large operations, and scalar code: inlined everywhere they would make megabytes.
@@ -147,8 +178,7 @@ void walk_segment(const Stream& stream, uint64_t first, int64_t begin, int64_t e
 #pragma GCC unroll 4
     for (int w = 0; w < I::kWords; ++w) blocks[w] = block + static_cast<uint32_t>(w * kWordElements >> shift);
     draw<I, wide, I::kWords>(s, limit, blocks, keep);
-#pragma GCC unroll 4
-    for (int w = 0; w < I::kWords; ++w) apply.word(keep[w], i + w * kWordElements);
+    apply.words(keep, i);
     block += static_cast<uint32_t>(batch >> shift);
   }
   while (i < end) i += single(0, i);
@@ -173,8 +203,8 @@ void walk(const Stream& stream, uint64_t first, int64_t n, const A& apply) {
     walk_all<I, false>(stream, first, n, apply);
 }
 
-// keep ? x * scale : 0
-template <class I, class T, bool bypass_cache>
+// keep ? x * scale : 0; `exact`: no product of bfloat16 needs rounding.
+template <class I, class T, bool bypass_cache, bool exact = false>
 struct Select {
   using P = typename I::template Pack<T>;
   static constexpr int kInputs = 1;
@@ -182,13 +212,17 @@ struct Select {
   typename P::Scalar scale;
 
   THINOUT_INLINE auto vector(const typename P::Packed* in, const typename I::Keep& keep, int i) const {
-    return P::select(P::pack(P::mul(P::unpack(in[0]), scale)), keep, i);
+    const auto product = P::mul(P::unpack(in[0]), scale);
+    if constexpr (exact)
+      return P::select(P::pack_exact(product), keep, i);
+    else
+      return P::select(P::pack(product), keep, i);
   }
 };
 
 // keep ? 1 : 0
 template <class I, bool bypass_cache>
-struct Select<I, keep8, bypass_cache> {
+struct Select<I, keep8, bypass_cache, false> {
   using P = typename I::template Pack<keep8>;
   static constexpr int kInputs = 0;
   static constexpr bool kBypassCache = bypass_cache;
@@ -199,27 +233,41 @@ struct Select<I, keep8, bypass_cache> {
   }
 };
 
-template <class I, class T, bool bypass_cache>
-Apply<I, T, Select<I, T, bypass_cache>> make_select(const Select<I, T, bypass_cache>& op, const void* x, void* y) {
+template <class I, class T, bool bypass_cache, bool exact>
+Apply<I, T, Select<I, T, bypass_cache, exact>> make_select(const Select<I, T, bypass_cache, exact>& op, const void* x,
+                                                           void* y) {
   return {op, {static_cast<const T*>(x)}, static_cast<T*>(y)};
 }
 
 inline bool aligned(const void* y, uint64_t bytes) { return (reinterpret_cast<uintptr_t>(y) + bytes) % 64 == 0; }
 
-template <class I, class T>
-void flat(const Stream& stream, const void* x, void* y, int64_t n, uint64_t first, bool bypass_cache) {
+template <class I, class T, bool exact>
+void flat_scaled(const Stream& stream, const void* x, void* y, int64_t n, uint64_t first, bool bypass_cache) {
   const uint64_t head = (kWordElements - first % kWordElements) % kWordElements;  // elements before a whole word
-  const Select<I, T, false> through{static_cast<decltype(through.scale)>(stream.scale)};
-  const Select<I, T, true> around{through.scale};
+  const Select<I, T, false, exact> through{static_cast<decltype(through.scale)>(stream.scale)};
+  const Select<I, T, true, exact> around{through.scale};
   if (!bypass_cache || !aligned(y, head * sizeof(T))) return walk<I>(stream, first, n, make_select(through, x, y));
   walk<I>(stream, first, n, make_select(around, x, y));
   I::fence();
 }
 
-// Words that are drawn at once between two writes: few enough that the memory asked for meanwhile is not overrun, and
-// enough that it costs little to begin.
-template <class I>
-constexpr int kTurn = 4 * I::kWords;
+// Whether it is a power of two that makes nothing smaller, as at p = 0.5.
+inline bool scales_exactly(double scale) {
+  uint64_t bits;
+  std::memcpy(&bits, &scale, sizeof bits);
+  return scale >= 1 && bits << 12 == 0;
+}
+
+template <class I, class T>
+void flat(const Stream& stream, const void* x, void* y, int64_t n, uint64_t first, bool bypass_cache) {
+  if constexpr (I::kInline && std::is_same_v<T, bfloat16>) {
+    if (scales_exactly(stream.scale)) return flat_scaled<I, T, true>(stream, x, y, n, first, bypass_cache);
+  }
+  flat_scaled<I, T, false>(stream, x, y, n, first, bypass_cache);
+}
+
+// Words that are written and drawn in turn: as few as the flat loop takes, so that the processor overlaps the two.
+constexpr int64_t kTurn = 4;
 
 // Takes the next words: their blocks; false where the upper halves of these are not all those of the schedule.
 template <int blocks_per_word, int W>
@@ -270,25 +318,26 @@ void bits(Drawing& d) {
 }
 
 template <class I, class A, class Bits>
-THINOUT_INLINE void select_words(int64_t n, const A& apply, const Bits& bits_at) {
+THINOUT_INLINE void select_words(int64_t begin, int64_t end, const A& apply, const Bits& bits_at) {
   typename I::Keep keep;
-  int64_t i = 0;
-  for (; i + kWordElements <= n; i += kWordElements) {
+  int64_t i = begin;
+  for (; i + kWordElements <= end; i += kWordElements) {
     I::expand(bits_at(i), keep);
     apply.word(keep, i);
     asm volatile("" ::: "memory");  // GCC 12 stores the last word of a loop twice without
   }
-  if (i == n) return;
+  if (i == end) return;
   I::expand(bits_at(i), keep);
-  apply.part(keep, 0, i, static_cast<int>(n - i));
+  apply.part(keep, 0, i, static_cast<int>(end - i));
 }
 
+// Elements [begin, end), whole words from element 0 on, by the decisions from `bit` on, which is element 0's.
 template <class I, class A>
-THINOUT_INLINE void select_run(const uint64_t* bits, int64_t bit, int64_t n, const A& apply) {
+THINOUT_INLINE void select_run(const uint64_t* bits, int64_t bit, int64_t begin, int64_t end, const A& apply) {
   if (bit % 64 == 0)
-    select_words<I>(n, apply, [word = bits + bit / 64](int64_t i) { return word[i / 64]; });
+    select_words<I>(begin, end, apply, [word = bits + bit / 64](int64_t i) { return word[i / 64]; });
   else
-    select_words<I>(n, apply, [=](int64_t i) { return bits_from(bits, bit + i); });
+    select_words<I>(begin, end, apply, [=](int64_t i) { return bits_from(bits, bit + i); });
 }
 
 template <bool output>
@@ -297,28 +346,35 @@ THINOUT_INLINE void fetch(const void* memory, int64_t bytes) {
 }
 
 template <class I, class T>
+THINOUT_INLINE void fetch(const Writing& w, const Run& run) {
+  const int64_t bytes = run.n * int64_t{sizeof(T)};
+  if (run.x) fetch<false>(run.x, bytes);
+  if (run.x != run.y && !w.bypass_cache) fetch<true>(run.y, bytes);
+}
+
+template <class I, class T>
 void runs(const Writing& writing) {
   const Writing w = writing;  // a copy: else the compiler fears that stores change it
   const Select<I, T, false> through{static_cast<decltype(through.scale)>(w.scale)};
   const Select<I, T, true> around{through.scale};
   const int64_t fetched = w.ahead ? w.count - w.ahead : 0;
-  int64_t words = 0;  // written, for which none were drawn
+  int64_t room = kTurn;  // words to write before the next are drawn
   for (int64_t r = 0; r < w.count; ++r) {
+    if (r < fetched) fetch<I, T>(w, w.runs[r + w.ahead]);
     const Run& run = w.runs[r];
-    if (r < fetched) {
-      const Run& later = (&run)[w.ahead];
-      const int64_t bytes = later.n * int64_t{sizeof(T)};
-      if (later.x) fetch<false>(later.x, bytes);
-      if (later.x != later.y && !w.bypass_cache) fetch<true>(later.y, bytes);
+    const bool bypass_cache = w.bypass_cache && aligned(run.y, 0);
+    for (int64_t i = 0; i < run.n;) {
+      const int64_t end = at_most(run.n, i + room * kWordElements);
+      if (bypass_cache)
+        select_run<I>(w.bits, run.bit, i, end, make_select(around, run.x, run.y));
+      else
+        select_run<I>(w.bits, run.bit, i, end, make_select(through, run.x, run.y));
+      room -= words_for(end - i);
+      i = end;
+      if (room > 0) continue;
+      room = kTurn;
+      if (w.next.left) (w.next.stream->wide ? draw_some<I, true> : draw_some<I, false>)(w.next, kTurn);
     }
-    words += words_for(run.n);
-    if (w.bypass_cache && aligned(run.y, 0))
-      select_run<I>(w.bits, run.bit, run.n, make_select(around, run.x, run.y));
-    else
-      select_run<I>(w.bits, run.bit, run.n, make_select(through, run.x, run.y));
-    if (words < kTurn<I> || w.next.left == 0) continue;
-    (w.next.stream->wide ? draw_some<I, true> : draw_some<I, false>)(w.next, words);
-    words = 0;
   }
 }
 
@@ -332,16 +388,22 @@ void transpose(const uint64_t* bits, const int64_t* start, int64_t shift, int64_
   for (int64_t r = 0; r < 64; ++r) out[r * stride] = square[r];
 }
 
-// A byte from each column, transposed, and the gaps closed; in lanes that a compiler turns into vectors.
+template <class I>
+void transpose_words(const uint64_t* before, const uint64_t* word, const uint8_t* shift, int64_t columns, uint64_t* out,
+                     int64_t stride) {
+  for (int64_t k = 0; k < columns; k += 64) {
+    uint64_t square[64];
+    for (int64_t i = k; i < k + 64; ++i) square[i - k] = before[i] >> shift[i] | word[i] << 1 << (63 - shift[i]);
+    I::transpose(square);
+    for (int64_t r = 0; r < 64; ++r) out[k / 64 + r * stride] = square[r];
+  }
+}
+
 template <class I>
 void interleave(const uint64_t* bits, const int64_t* start, int64_t shift, int64_t width, uint64_t* out) {
   uint64_t column[8] = {};
   for (int64_t k = 0; k < width; ++k) column[k] = bits_from(bits, start[k] + shift);
-  for (int i = 0; i < 8; ++i) {
-    uint64_t bytes = 0;
-    for (int k = 0; k < 8; ++k) bytes |= (column[k] >> 8 * i & 0xFF) << 8 * k;
-    out[i] = close_gaps(transpose8(bytes), static_cast<int>(8 - width));
-  }
+  I::interleave(column, static_cast<int>(width), out);
 }
 
 // Pack<T>::load_part and store_part for instruction sets without masked memory access: through a buffer.

@@ -18,11 +18,11 @@ struct Avx2 {
   };
   template <class T>
   using Pack = Avx2Pack<T>;
-  static constexpr int kLanes = 4, kGroup = 4, kWords = 2;
+  static constexpr int kLanes = 4, kGroup = 4, kWords = 2, kPlainRounds = kRounds - 1;
   static constexpr bool kInline = true;
 
   static THINOUT_INLINE V set(uint64_t value) { return _mm256_set1_epi64x(static_cast<int64_t>(value)); }
-  // The order of the counters is what makes the unpack instructions of `blocks` leave the blocks in memory order.
+  // The order of the counters is what makes the unpack instructions of `compare` leave the blocks in memory order.
   static THINOUT_INLINE V counters(uint32_t block) {
     return _mm256_add_epi32(set(block), _mm256_setr_epi64x(0, 2, 1, 3));
   }
@@ -37,18 +37,18 @@ struct Avx2 {
     return _mm256_set1_epi16(static_cast<int16_t>(static_cast<int>(threshold) - 32769));
   }
 
-  // Blocks 0, 1 and blocks 2, 3 of a vector of counters, as they lie in memory.
-  static THINOUT_INLINE void blocks(V c0, V c1, V c2, V c3, V& first, V& second) {
-    const V low = _mm256_blend_epi32(c0, _mm256_slli_epi64(c1, 32), 0xAA);
-    const V top = _mm256_blend_epi32(c2, _mm256_slli_epi64(c3, 32), 0xAA);
-    first = _mm256_unpacklo_epi64(low, top);
-    second = _mm256_unpackhi_epi64(low, top);
+  // Words 0, 1 or 2, 3 of each block, by the last round: a product's halves change places, so that they lie as the
+  // words do, of which the xor is with the first alone.
+  static THINOUT_INLINE V last_round(V product, V word, uint64_t key) {
+    const V swapped = _mm256_shuffle_epi32(product, 0xB1);
+    return xor2(swapped, _mm256_blend_epi32(xor2(word, set(key)), _mm256_setzero_si256(), 0xAA));
   }
 
   template <bool wide>
-  static THINOUT_INLINE void compare(Keep& keep, int element, Limit limit, V c0, V c1, V c2, V c3) {
-    V first, second;
-    blocks(c0, c1, c2, c3, first, second);
+  static THINOUT_INLINE void compare(Keep& keep, int element, Limit limit, const Schedule& s, V c0, V c1, V c2, V c3) {
+    const V words01 = last_round(mul(c2, kMul1), c1, s.key0[kPlainRounds]);
+    const V words23 = last_round(mul(c0, kMul0), c3, s.key1[kPlainRounds]);
+    V first = _mm256_unpacklo_epi64(words01, words23), second = _mm256_unpackhi_epi64(words01, words23);
     __m256i* out = reinterpret_cast<__m256i*>(keep.lane + element);
     if (wide) {
       first = _mm256_cmpeq_epi32(_mm256_max_epu32(first, limit), first);
@@ -109,6 +109,7 @@ struct Avx2 {
     const V moved = _mm256_or_si256(_mm256_sllv_epi64(partner, left), _mm256_srlv_epi64(partner, right));
     return _mm256_or_si256(_mm256_and_si256(a, mask), _mm256_andnot_si256(mask, moved));
   }
+  static void interleave(const uint64_t (&column)[8], int width, uint64_t* out) { interleave64(column, width, out); }
   static void fence() { _mm_sfence(); }
 };
 
@@ -200,8 +201,12 @@ struct Avx2Pack<bfloat16> : Avx2Half<bfloat16> {
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(v, 16), _mm256_set1_epi32(1));
     return _mm256_add_epi32(v, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
   }
-  static THINOUT_INLINE __m256i pack(FloatPair p) {
-    return _mm256_blend_epi16(_mm256_srli_epi32(rounded(p.a), 16), rounded(p.b), 0xAA);
+  static THINOUT_INLINE __m256i pack(FloatPair p) { return high_halves(rounded(p.a), rounded(p.b)); }
+  static THINOUT_INLINE __m256i pack_exact(FloatPair p) {
+    return high_halves(_mm256_castps_si256(p.a), _mm256_castps_si256(p.b));
+  }
+  static THINOUT_INLINE __m256i high_halves(__m256i a, __m256i b) {
+    return _mm256_blend_epi16(_mm256_srli_epi32(a, 16), b, 0xAA);
   }
 };
 

@@ -1,7 +1,7 @@
-// AVX-512 (F, BW, DQ, VL): 8 counters per register, three-way xor in one instruction, decisions are bits.
+// AVX-512 (F, BW, DQ, VL) and BMI2: 8 counters per register, three-way xor in one instruction, decisions are bits.
 #include "fused.h"
 
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__BMI2__)
 #include <immintrin.h>
 
 namespace thinout {
@@ -21,7 +21,7 @@ struct Avx512 {
   };  // of 32 elements
   template <class T>
   using Pack = Avx512Pack<T>;
-  static constexpr int kLanes = 8, kGroup = 4, kWords = 4;
+  static constexpr int kLanes = 8, kGroup = 4, kWords = 4, kPlainRounds = kRounds - 1;
   static constexpr bool kInline = true;
 
   static THINOUT_INLINE V set(uint64_t value) { return _mm512_set1_epi64(static_cast<int64_t>(value)); }
@@ -40,10 +40,13 @@ struct Avx512 {
     return _mm512_set1_epi16(static_cast<int16_t>(static_cast<int>(threshold) - 32769));
   }
 
+  // With the last round: a product's halves change places, so that they lie as two words of the block do, of which the
+  // xor is with one alone.
   template <bool wide>
-  static THINOUT_INLINE void compare(Keep& keep, int element, Limit limit, V c0, V c1, V c2, V c3) {
-    const V words01 = _mm512_mask_shuffle_epi32(c0, 0xAAAA, c1, _MM_PERM_CCAA);
-    const V words23 = _mm512_mask_shuffle_epi32(c2, 0xAAAA, c3, _MM_PERM_CCAA);
+  static THINOUT_INLINE void compare(Keep& keep, int element, Limit limit, const Schedule& s, V c0, V c1, V c2, V c3) {
+    const V product0 = _mm512_rol_epi64(mul(c0, kMul0), 32), product1 = _mm512_rol_epi64(mul(c2, kMul1), 32);
+    const V words01 = _mm512_mask_ternarylogic_epi32(product1, 0x5555, c1, set(s.key0[kPlainRounds]), 0x96);
+    const V words23 = _mm512_mask_ternarylogic_epi32(product0, 0x5555, c3, set(s.key1[kPlainRounds]), 0x96);
     const V first = _mm512_unpacklo_epi64(words01, words23), second = _mm512_unpackhi_epi64(words01, words23);
     if (wide) {
       const __mmask32 mask =
@@ -94,6 +97,32 @@ struct Avx512 {
     const V fours = _mm512_set_epi16(31, 23, 15, 7, 30, 22, 14, 6, 29, 21, 13, 5, 28, 20, 12, 4, 27, 19, 11, 3, 26, 18,
                                      10, 2, 25, 17, 9, 1, 24, 16, 8, 0);
     return _mm512_permutexvar_epi16(fours, _mm512_shuffle_epi8(a, _mm512_broadcast_i32x4(pairs)));
+  }
+
+  // interleave64 by the instruction that spreads bits, which is quick wherever there is AVX-512.
+  template <int width>
+  static void spread(const uint64_t (&column)[8], uint64_t* out) {
+    uint64_t every = 0;
+    for (int i = 0; i < 64; i += width) every |= uint64_t{1} << i;
+#pragma GCC unroll 8
+    for (int w = 0; w < width; ++w) {
+      uint64_t word = 0;
+#pragma GCC unroll 8
+      for (int k = 0; k < width; ++k) {
+        const int row = (64 * w - k + width - 1) / width;  // the first in this word
+        word |= _pdep_u64(column[k] >> row, every << (row * width + k - 64 * w));
+      }
+      out[w] = word;
+    }
+  }
+  static void interleave(const uint64_t (&column)[8], int width, uint64_t* out) {
+    switch (width) {
+      case 2: return spread<2>(column, out);
+      case 3: return spread<3>(column, out);
+      case 4: return spread<4>(column, out);
+      case 8: return spread<8>(column, out);
+      default: return interleave64(column, width, out);
+    }
   }
   static void fence() { _mm_sfence(); }
 };
@@ -198,12 +227,17 @@ struct Avx512Pack<bfloat16> : Avx512Half<bfloat16> {
             _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xFFFF0000u))))};
   }
   static THINOUT_INLINE __m512i rounded(__m512 a) {  // nearest even, in the high half
-    const __m512i v = _mm512_castps_si512(a);
-    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(v, 16), _mm512_set1_epi32(1));
-    return _mm512_add_epi32(v, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+    const __m512i v = _mm512_castps_si512(a), half = _mm512_set1_epi32(0x7FFF);
+    const __mmask16 odd = _mm512_test_epi32_mask(v, _mm512_set1_epi32(0x10000));
+    return _mm512_add_epi32(v, _mm512_mask_blend_epi32(odd, half, _mm512_set1_epi32(0x8000)));
   }
-  static THINOUT_INLINE __m512i pack(FloatPair p) {
-    return _mm512_mask_blend_epi16(0xAAAAAAAAu, _mm512_srli_epi32(rounded(p.a), 16), rounded(p.b));
+  static THINOUT_INLINE __m512i pack(FloatPair p) { return high_halves(rounded(p.a), rounded(p.b)); }
+  static THINOUT_INLINE __m512i pack_exact(FloatPair p) {
+    return high_halves(_mm512_castps_si512(p.a), _mm512_castps_si512(p.b));
+  }
+  static THINOUT_INLINE __m512i high_halves(__m512i a, __m512i b) {
+    const __m128i down = _mm_setr_epi8(2, 3, 0, 0, 6, 7, 0, 0, 10, 11, 0, 0, 14, 15, 0, 0);
+    return _mm512_mask_shuffle_epi8(b, 0x3333333333333333u, a, _mm512_broadcast_i32x4(down));
   }
 };
 

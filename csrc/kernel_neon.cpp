@@ -25,7 +25,7 @@ struct Neon : Bytes {
   }
 
   template <bool wide>
-  static THINOUT_INLINE void compare(Keep& keep, int element, Limit limit, V c0, V c1, V c2, V c3) {
+  static THINOUT_INLINE void compare(Keep& keep, int element, Limit limit, const Schedule&, V c0, V c1, V c2, V c3) {
     const uint32x2x2_t low = vzip_u32(vmovn_u64(c0), vmovn_u64(c1)), high = vzip_u32(vmovn_u64(c2), vmovn_u64(c3));
     const uint32x4_t first = vcombine_u32(low.val[0], high.val[0]), second = vcombine_u32(low.val[1], high.val[1]);
     if (wide) {

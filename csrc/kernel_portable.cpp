@@ -21,7 +21,7 @@ struct Portable : Bytes {
   }
 
   template <bool wide>
-  static THINOUT_INLINE void compare(Keep& keep, int element, Limit limit, V c0, V c1, V c2, V c3) {
+  static THINOUT_INLINE void compare(Keep& keep, int element, Limit limit, const Schedule&, V c0, V c1, V c2, V c3) {
     const uint32_t word[4] = {static_cast<uint32_t>(c0), static_cast<uint32_t>(c1), static_cast<uint32_t>(c2),
                               static_cast<uint32_t>(c3)};
 #pragma GCC unroll 4

@@ -94,7 +94,7 @@ class RunList {
 
   void write(const uint64_t* bits, Drawing& next) {
     if (count_ == 0) return;
-    if (input_.in_place()) return call_.write(bits, runs_, count_, call_.far ? 1 + kAhead / runs_[0].n : 0, next);
+    if (input_.in_place()) return call_.write(bits, runs_, count_, ahead(), next);
     for (int64_t i = 0; i < count_; ++i) {
       runs_[i].x = input_.at(runs_[i].x, runs_[i].n);
       call_.write(bits, runs_ + i, 1, 0, next);
@@ -103,6 +103,13 @@ class RunList {
 
  private:
   static constexpr int64_t kAhead = 1024;  // elements
+  // The processor itself fetches long runs, and runs that follow each other in memory, better.
+  int64_t ahead() const {
+    const Run& first = runs_[0];
+    if (!call_.far || first.n > kAhead / 2) return 0;
+    if (count_ > 1 && runs_[1].y == static_cast<char*>(first.y) + first.n * call_.bytes()) return 0;
+    return 1 + kAhead / first.n;
+  }
 
   const Call& call_;
   Input input_;
@@ -152,12 +159,12 @@ class RunBatch {
 
   void turn() {
     Half &next = half_[filling_], &ready = half_[1 - filling_];
-    Drawing drawing = next.draws.start(call_.stream);
+    next.draws.start(call_.stream, drawing_);
     for (int i = 0; i < ready.rows; ++i) keep_or_clear(ready, ready.row[i]);
-    ready.runs.write(ready.rows ? all_ : ready.draws.bits(), drawing);
+    ready.runs.write(ready.rows ? all_ : ready.draws.bits(), drawing_);
     ready.runs.clear();
     ready.rows = 0;
-    call_.isa.bits(drawing);
+    call_.isa.bits(drawing_);
     filling_ = 1 - filling_;
   }
   void keep_or_clear(Half& h, const Row& row) {
@@ -168,6 +175,7 @@ class RunBatch {
   }
 
   const Call& call_;
+  Drawing drawing_;
   int filling_ = 0;
   Half half_[2];
   uint64_t all_[kRun / 64 + 1];

@@ -99,9 +99,9 @@ void repeat(const uint64_t* bits, int64_t bit, const Series& s, double scale, bo
     const T* x = static_cast<const T*>(s.x) + r * s.x_step;
     T* y = static_cast<T*>(s.y) + r * s.y_step;
     if (bypass_cache && aligned(y, 0))
-      select_run<I>(bits, bit, s.n, make_select(around, x, y));
+      select_run<I>(bits, bit, 0, s.n, make_select(around, x, y));
     else
-      select_run<I>(bits, bit, s.n, make_select(through, x, y));
+      select_run<I>(bits, bit, 0, s.n, make_select(through, x, y));
   }
 }
 

@@ -8,7 +8,7 @@
 #include "memory.h"
 #include "parallel.h"
 #include "shared.h"
-#include "tile.h"
+#include "strip.h"
 
 namespace thinout {
 namespace {
@@ -142,24 +142,34 @@ void run_rows(const Call& call, Layout walk, const Dim& run, int num_threads) {
   });
 }
 
-void run_transposed(const Call& call, Layout walk, const Across& across, const Dim& run, int num_threads) {
-  int64_t indices = call.first_index | run.index;
-  for (int d = 0; d < walk.ndim; ++d) indices |= walk.dim[d].index;
+template <class Work>
+void run_tiles(const Call& call, Layout walk, const Across& across, const Dim& run, const TileShape& shape,
+               int num_threads) {
   const Dim rows{across.size(), 0, 0, 1};  // where in memory a row lies is the tile's matter
-  const int64_t share = walk.num_elements / (4 * (num_threads > 1 ? num_threads : 1));
-  const TileShape shape = tile_shape(rows.size, run, indices % 64 == 0, share);
   const int first = walk.ndim;
   walk.append(pieces(rows, shape.rows));
   walk.append(pieces(run, shape.columns));
   parallel(walk.count(), walk.num_elements, num_threads, [&](int64_t begin, int64_t end) {
-    Tiles tiles(call, across, run, shape);
+    Work work(call, across, run, shape);
     Cursor c(walk, begin);
     for (int64_t i = begin; i < end; ++i, c.advance()) {
-      tiles.add(c, c.at[first] * shape.rows, piece_size(rows, shape.rows, c.at[first]),
-                piece_size(run, shape.columns, c.at[first + 1]));
+      work.add(c, c.at[first] * shape.rows, piece_size(rows, shape.rows, c.at[first]),
+               piece_size(run, shape.columns, c.at[first + 1]));
     }
-    tiles.finish();
+    work.finish();
   });
+}
+
+void run_transposed(const Call& call, const Layout& walk, const Across& across, const Dim& run, int num_threads) {
+  int64_t indices = call.first_index | run.index;
+  for (int d = 0; d < walk.ndim; ++d) indices |= walk.dim[d].index;
+  const int64_t rows = across.size(), quarter = walk.num_elements / 4;
+  const int64_t share = num_threads > 1 ? quarter / num_threads : walk.num_elements;
+  const bool aligned = indices % 64 == 0;
+  const TileShape strips = strips_shape(rows, run, aligned, run.x == 1 || !call.x, share);
+  if (strips.rows > 0) return run_tiles<Strips>(call, walk, across, run, strips, num_threads);
+  const TileShape tiles = tile_shape(rows, run, aligned, at_most(share, quarter));
+  run_tiles<Tiles>(call, walk, across, run, tiles, num_threads);
 }
 
 // Runs with any other step, and no dimension with steps of 1 beside them.
@@ -168,12 +178,13 @@ void run_any(const Call& call, Layout walk, const Dim& run, int num_threads) {
   parallel(walk.count(), walk.num_elements, num_threads, [&](int64_t begin, int64_t end) {
     Input input(call, run.x);
     Draws<64, 64> draws;
+    Drawing drawing;
     Cursor c(walk, begin);
     for (int64_t i = begin; i < end; ++i, c.advance()) {
       const int64_t n = piece_size(run, 64, c.at[walk.ndim - 1]);
       int64_t position[64];
       for (int64_t k = 0; k < n; ++k) position[k] = draws.add(call.index(c) + static_cast<uint64_t>(k * run.index), 1);
-      Drawing drawing = draws.start(call.stream);
+      draws.start(call.stream, drawing);
       call.isa.bits(drawing);
       uint64_t bits[2] = {};
       for (int64_t k = 0; k < n; ++k) bits[0] |= (bits_from(draws.bits(), position[k]) & 1) << k;

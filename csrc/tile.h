@@ -39,6 +39,45 @@ inline TileShape tile_shape(int64_t rows, const Dim& run, bool aligned, int64_t 
   return {whole_words(at_most(fitting, 512)), columns, false};
 }
 
+// Rows of decisions for consecutive rows of `across`, written at their places in memory.
+class RowWriter {
+ public:
+  RowWriter(const Call& call, const Across& across, const Dim& run) : across_(across), runs_(call, run.x) {}
+
+  // `square` has `step` decisions a row, which lies at x and y beside what `row` says. That is moved on.
+  void write(const uint64_t* square, int64_t step, int64_t x, int64_t y, int64_t columns, Cursor& row, int64_t rows,
+             Drawing& drawing) {
+    const int last = across_.dims.ndim - 1;
+    const Dim& inner = across_.dims.dim[last];
+    for (int64_t r = 0, count; r < rows; r += count) {
+      count = at_most(inner.size - row.at[last], rows - r);
+      runs_.add(x + row.x, y + row.y, r * step, columns, inner, step, count);
+      row.skip(count);
+    }
+    runs_.write(square, drawing);
+    runs_.clear();
+  }
+  // All of it as one run, for rows that follow each other in memory.
+  void write_one(const uint64_t* bits, int64_t x, int64_t y, int64_t n, Drawing& drawing) {
+    runs_.add(x, y, 0, n);
+    runs_.write(bits, drawing);
+    runs_.clear();
+  }
+
+ private:
+  const Across& across_;
+  RunList<64> runs_;
+};
+
+// Appends 64 rows of `width` <= 32 bits, as many at once as fit into a word; overwrites them.
+inline void append_short(BitWriter& writer, uint64_t* row, int width) {
+  int count = 64;
+  for (; 2 * width <= 64; width *= 2, count /= 2) {
+    for (int i = 0; i < count / 2; ++i) row[i] = row[2 * i] | row[2 * i + 1] << width;
+  }
+  for (int i = 0; i < count; ++i) writer.append(row[i], width);
+}
+
 // Tiles, one after the other: while one is written, the decisions of the next are drawn.
 class Tiles {
  public:
@@ -48,7 +87,7 @@ class Tiles {
         run_(run),
         one_range_(shape.one_range),
         dense_(is_dense(shape.columns)),
-        runs_(call, run.x) {}
+        rows_(call, across, run) {}
 
   // `c` is at the tile's first column and, in mask indices alone, at its first row.
   void add(const Cursor& c, int64_t first_row, int64_t rows, int64_t columns) {
@@ -87,12 +126,12 @@ class Tiles {
 
   // Writes the tile that is ready, draws the one that was added.
   void turn() {
-    Drawing drawing = draws_[next_].start(call_.stream);
+    draws_[next_].start(call_.stream, drawing_);
     next_ = 1 - next_;
     Tile& tile = tile_[next_];
-    if (tile.rows > 0) write(tile, drawing);
+    if (tile.rows > 0) write(tile, drawing_);
     tile.rows = 0;
-    call_.isa.bits(drawing);
+    call_.isa.bits(drawing_);
   }
 
   void write(const Tile& tile, Drawing& drawing) {
@@ -108,29 +147,21 @@ class Tiles {
       if (dense_)
         write_dense(tile, r, height, drawing);
       else
-        write_rows(tile, row, height, stride * 64, drawing);
+        rows_.write(square_, stride * 64, tile.x, tile.y, tile.columns, row, height, drawing);
     }
-  }
-
-  void write_rows(const Tile& tile, Cursor& row, int64_t rows, int64_t bits, Drawing& drawing) {
-    const int last = across_.dims.ndim - 1;
-    const Dim& inner = across_.dims.dim[last];
-    for (int64_t r = 0, count; r < rows; r += count) {
-      count = at_most(inner.size - row.at[last], rows - r);
-      runs_.add(tile.x + row.x, tile.y + row.y, r * bits, tile.columns, inner, bits, count);
-      row.skip(count);
-    }
-    runs_.write(square_, drawing);
-    runs_.clear();
   }
 
   void write_dense(const Tile& tile, int64_t row, int64_t rows, Drawing& drawing) {
     if (tile.columns % 64 == 0) return write_one(square_, tile, row, rows, drawing);
     BitWriter writer(packed_);
-    const uint64_t* bits = square_;
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t k = 0; k < tile.columns; k += 64) {
-        writer.append(*bits++, static_cast<int>(at_most(tile.columns - k, 64)));
+    if (tile.columns <= 32) {
+      append_short(writer, square_, static_cast<int>(tile.columns));
+    } else {
+      const uint64_t* bits = square_;
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t k = 0; k < tile.columns; k += 64) {
+          writer.append(*bits++, static_cast<int>(at_most(tile.columns - k, 64)));
+        }
       }
     }
     writer.finish();
@@ -138,26 +169,18 @@ class Tiles {
   }
   void write_one(const uint64_t* bits, const Tile& tile, int64_t row, int64_t rows, Drawing& drawing) {
     const int64_t place = (tile.first_row + row) * tile.columns;
-    runs_.add(tile.x + place, tile.y + place, 0, rows * tile.columns);
-    runs_.write(bits, drawing);
-    runs_.clear();
+    rows_.write_one(bits, tile.x + place, tile.y + place, rows * tile.columns, drawing);
   }
 
   // For few columns (3 colours).
   void interleave(const Tile& tile, Drawing& drawing) {
-    constexpr int64_t step = 64 * kMaxColumns / kNarrow;  // rows whose bits fit
+    constexpr int64_t step = 256;  // rows: a pause that memory does not notice
     for (int64_t row = 0; row < tile.rows; row += step) {
       const int64_t height = at_most(tile.rows - row, step);
-      BitWriter writer(packed_);
-      for (int64_t r = 0; r < height; r += 64) {
-        uint64_t eights[8];
-        call_.isa.interleave(draws_[next_].bits(), start_[next_], row + r, tile.columns, eights);
-        for (int64_t i = 0; i < 8 && r + 8 * i < height; ++i) {
-          const int count = static_cast<int>(at_most(height - r - 8 * i, 8) * tile.columns);
-          writer.append(eights[i] & ~uint64_t{0} >> (64 - count), count);
-        }
+      uint64_t* out = packed_;
+      for (int64_t r = 0; r < height; r += 64, out += tile.columns) {
+        call_.isa.interleave(draws_[next_].bits(), start_[next_], row + r, tile.columns, out);
       }
-      writer.finish();
       write_one(packed_, tile, row, height, drawing);
     }
   }
@@ -166,11 +189,12 @@ class Tiles {
   const Across& across_;
   const Dim& run_;
   const bool one_range_, dense_;
+  Drawing drawing_;
   int next_ = 0;  // of the two halves of what follows, which is being filled
   Tile tile_[2];
   Draws<kMaxColumns, kTileElements / 64 + kMaxColumns> draws_[2];  // every column may begin within a word
   int64_t start_[2][kMaxColumns];
-  RunList<64> runs_;
+  RowWriter rows_;
   uint64_t square_[kMaxColumns + 1];  // 64 rows of decisions; one word more is read
   uint64_t packed_[kMaxColumns + 1];
 };
