@@ -286,8 +286,51 @@ def test_another_p_is_another_training(workplace, capsys):
     names = {path.name for path in (workplace / "runs").iterdir()}
     assert names == {f"train-mine-own-data-p{text}" for text in ("0.2-seed0", "0.2001-seed0", "0.2-seed1")}
     capsys.readouterr()
-    assert run([*TRAIN[:3], "0.3", "--folder", "runs/train-mine-own-data-p0.2-seed0"]) == 1
+    assert run([*TRAIN[:3], "0.3", "--folder", "runs/train-mine-own-data-p0.2-seed0"]) == 2
     assert "--folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (["--p", "0.3"], "arm.p is 0.2 there, not 0.3"),
+        (["--seed", "1"], "seed is 0 there, not 1"),
+        (["--set", "lr=0.01"], "recipe.lr is 0.001 there, not 0.01"),
+    ],
+)
+def test_a_folder_with_the_row_of_another_training_is_refused(workplace, capsys, change, difference):
+    """Also where no checkpoint tells: it was deleted, to save space."""
+    assert run([*TRAIN, "--folder", "out"]) == 0
+    (workplace / "out" / "checkpoint.pt").unlink()
+    before = {path: path.read_bytes() for path in (workplace / "out").rglob("*") if path.suffix in (".pt", ".json")}
+    assert run([*TRAIN, *change, "--folder", "out"]) == 2
+    shown = capsys.readouterr().err
+    assert "train: out holds another training: " in shown
+    assert difference in shown
+    assert "Give another --folder." in shown
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_after_a_failed_training_another_recipe_may_take_its_folder(workplace):
+    assert run([*TRAIN, "--set", "lr=1e38", "--folder", "out"]) == 1
+    (workplace / "out" / "checkpoint.pt").unlink(missing_ok=True)  # the first epoch may have ended
+    assert run([*TRAIN, "--folder", "out"]) == 0
+
+
+@pytest.mark.parametrize("change", [[], ["--p", "0.5"]])
+def test_a_second_training_is_told_who_holds_the_folder(workplace, capsys, monkeypatch, change):
+    train_epoch, statuses = Trainer.train_epoch, []
+
+    def starts_another(self, epoch, progress):
+        if not statuses:
+            statuses.append(run([*TRAIN, *change, "--folder", "out"]))
+        return train_epoch(self, epoch, progress)
+
+    monkeypatch.setattr(Trainer, "train_epoch", starts_another)
+    assert run([*TRAIN, "--folder", "out"]) == 0
+    assert statuses == [1]
+    assert f"train: out is held by process {os.getpid()} on " in capsys.readouterr().err
+    assert [path.parent.name for path in (workplace / "out").glob("rows/*/*.json")] == ["p=0.2"]
 
 
 def test_a_result_that_is_no_number_is_null(workplace, capsys):
