@@ -106,6 +106,22 @@ def test_data_list_and_check(capsys):
     assert run(["data", "check", "fashion-mnist-small"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("mnist", "Get it with `thinout data fetch mnist`, or set THINOUT_DATA to the folder that holds mnist/."),
+        ("fsdd", "Get it from https://github.com/Jakobovski/free-spoken-digit-dataset, or set THINOUT_DATA to the folder "),
+    ],
+)
+def test_a_set_that_is_not_here_is_to_be_fetched_only_where_that_can_work(tmp_path, monkeypatch, capsys, name, way):
+    monkeypatch.setenv("THINOUT_DATA", str(tmp_path))
+    monkeypatch.setenv("THINOUT_CACHE", str(tmp_path))
+    assert run(["data", "check", name]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith(way)
+    assert ("data fetch" in shown) == (name == "mnist")
+
+
 def test_an_own_case_is_studied_and_reported(workplace, capsys):
     command = ["study", "own_case:make_case", "--p", "0.5", "--seeds", "2", "--jobs", "1", "--folder", "out", "--json"]
     assert run(command) == 0

@@ -14,6 +14,7 @@ import pytest
 
 from thinout._checks import UsageError
 from thinout.lab import data
+from thinout.lab.cases import resolve
 from thinout.lab.data import DataError
 
 ROOT = Path(__file__).parents[1]
@@ -103,8 +104,14 @@ def test_missing_files_say_where_how_and_what_instead(folder: Path, name: str) -
     assert str(folder / "mnist") in text
     assert str(folder.parent / "cache" / "mnist") in text
     assert f"thinout data fetch {name}" in text
-    assert "fashion-mnist-small" in text
+    assert text.endswith(" `thinout study lenet5` needs no download.")
     assert [check.state for check in data.check(name)] == ["missing"] * 4
+
+
+def test_the_case_that_needs_no_download_is_studied_on_the_bundled_set(folder: Path) -> None:
+    case = resolve("lenet5")
+    assert data.describe(case.data_name).folder is None
+    assert len(case.splits(0).test) == 2000
 
 
 def test_valid_files_of_another_set_are_refused(folder: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_table_of_another_size_is_refused_by_the_registry(tmp_path: Path, monk
     monkeypatch.setenv("THINOUT_DATA", str(tmp_path))
     monkeypatch.setenv("THINOUT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "tabular").mkdir()
-    with pytest.raises(DataError, match=r"no wdbc.data.*archive.ics.uci.edu.*fashion-mnist-small needs no download"):
+    with pytest.raises(DataError, match=r"no wdbc.data.*archive.ics.uci.edu.*`thinout study lenet5` needs no download"):
         data.load("breast-cancer")
     _official.wdbc(tmp_path / "tabular" / "wdbc.data")
     assert [file.state for file in data.check("breast-cancer")] == ["unverified"]
