@@ -363,9 +363,10 @@ def test_training_in_the_folder_of_a_study_is_refused(studied, capsys):
 
 
 @pytest.mark.parametrize("folder", ["own_case.py", "own_case.py/below"])
-def test_training_into_a_file_is_refused_before_it_begins(workplace, capsys, folder):
-    assert run([*TRAIN, "--folder", folder]) == 2
-    assert "`--folder` must be a folder, got own_case.py" in capsys.readouterr().err
+@pytest.mark.parametrize("command", [TRAIN, STUDY, [*STUDY, "--dry-run"]])
+def test_a_file_in_place_of_the_folder_is_refused_before_anything_begins(workplace, capsys, folder, command):
+    assert run([*command, "--folder", folder]) == 2
+    assert f"{command[0]}: `--folder` must be a folder, got own_case.py" in capsys.readouterr().err
 
 
 def test_two_processes_train_through_the_command(workplace):
@@ -388,18 +389,18 @@ WRONG = [
     (["study", "lenet5", "--p", "1/0"], 2, "`--p` must be a number in [0, 1], as 0.2 or 1/3, got '1/0'"),
     (["study", "lenet5", "--p", "0.5/"], 2, "`--p` must be a number in [0, 1], as 0.2 or 1/3, got '0.5/'"),
     (["study", "lenet5", "--p", "0.2,0.2"], 2, "`arms` must be different arms, got p=0.2 twice"),
-    (["study", "lenet5", "--p", "1.5"], 2, "`--p` must be a number in [0, 1], got 1.5"),
+    (["study", "lenet5", "--p", "1.5"], 2, "thinout: command line: `--p` must be a number in [0, 1], got 1.5"),
     (["study", "lenet5", "--p", "nan"], 2, "`--p` must be a number in [0, 1], got nan"),
     (["study", "lenet5", "--p", "half"], 2, "`--p` must be a number in [0, 1], as 0.2 or 1/3, got 'half'"),
     (["study", "lenet5", "--arm", "magic"], 2, "`--arm` must be one of none, weight-decay, got 'magic'"),
-    (["study", "lenet5", "--seeds", "0"], 2, "Invalid value for '--seeds': Input should be greater than or equal to 1"),
+    (["study", "lenet5", "--seeds", "0"], 2, "greater than or equal to 1. See thinout --help."),
     (["study", "lenet5", "--metric", "speed"], 2, "'speed' is not one of 'nll', 'error', 'ece'"),
-    (["study", "lenet5", "--set", "lrr=1"], 2, "`--set` must be FIELD=VALUE with a field of"),
-    (["study", "lenet5", "--set", "epochs=many"], 2, "`--set epochs` must be of type int, got 'many'"),
+    (["study", "lenet5", "--set", "lrr=1"], 2, "thinout: command line: `--set` must be FIELD=VALUE with a field of"),
+    (["study", "lenet5", "--set", "epochs=many"], 2, "thinout: command line: `--set epochs` must be of type int, got 'many'"),
     (["study", "lenet5", "--set", "lr=-1"], 2, "`lr` must be a positive number, got -1.0"),
-    (["study", "lenet5", "--frobnicate"], 2, "No such option: --frobnicate"),
-    (["study"], 2, "Missing argument 'CASE'"),
-    (["dance"], 2, "No such command 'dance'"),
+    (["study", "lenet5", "--frobnicate"], 2, "No such option: --frobnicate. See thinout --help."),
+    (["study"], 2, "Missing argument 'CASE'. See thinout --help."),
+    (["dance"], 2, "No such command 'dance'. See thinout --help."),
     (["study", "own_case:missing"], 2, "a function of own_case, got 'own_case:missing'"),
     (["study", "own_case:exiting"], 2, "raised SystemExit: the user's own way out"),
     (["study", "exiting_module:make_case"], 2, "cannot be imported (SystemExit: 5)"),

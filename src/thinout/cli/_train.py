@@ -18,6 +18,7 @@ from thinout.cli._options import (
     DataName,
     Settings,
     SkipBad,
+    check_folder,
     checked_recipe,
     data_spec,
     parse_p,
@@ -57,7 +58,9 @@ def train(
     recipe = checked_recipe(resolved.recipe, parse_settings(settings))
     run = Run(case=case, data=data, arm=dropout_arm(parse_p(p)), seed=seed, recipe=recipe)
     place = folder or Path("runs") / _folder_name(resolved, run)
-    _check_folder(place)
+    check_folder("train", place)
+    if (place / STUDY_FILE).exists():
+        bad_usage("train", "--folder", "a folder that holds no study", place, "Give another --folder.")
     # One process of several holds the folder: the one that writes there.
     with held_for_training(place, run) if is_main_process() else nullcontext():
         row = _trained(resolved, run, place, tracker)
@@ -82,13 +85,6 @@ def _trained(case: Case, run: Run, place: Path, tracker: str) -> Row:
 
 def _folder_name(case: Case, run: Run) -> str:
     return f"train-{case.name}-{case.data_name}-p{run.arm.p!r}-seed{run.seed}".replace(" ", "-")
-
-
-def _check_folder(place: Path) -> None:
-    if (place / STUDY_FILE).exists():
-        bad_usage("train", "--folder", "a folder that holds no study", place, "Give another --folder.")
-    if any(path.exists() and not path.is_dir() for path in (place, *place.parents)):
-        bad_usage("train", "--folder", "a folder", place, "There is a file of that name. Give another --folder.")
 
 
 def _percent(share: float) -> str:
