@@ -110,7 +110,10 @@ def test_data_list_and_check(capsys):
     ("name", "way"),
     [
         ("mnist", "Get it with `thinout data fetch mnist`, or set THINOUT_DATA to the folder that holds mnist/."),
-        ("fsdd", "Get it from https://github.com/Jakobovski/free-spoken-digit-dataset, or set THINOUT_DATA to the folder "),
+        (
+            "fsdd",
+            "Get it from https://github.com/Jakobovski/free-spoken-digit-dataset, or set THINOUT_DATA to the folder ",
+        ),
     ],
 )
 def test_a_set_that_is_not_here_is_to_be_fetched_only_where_that_can_work(tmp_path, monkeypatch, capsys, name, way):
@@ -396,7 +399,11 @@ WRONG = [
     (["study", "lenet5", "--seeds", "0"], 2, "greater than or equal to 1. See thinout --help."),
     (["study", "lenet5", "--metric", "speed"], 2, "'speed' is not one of 'nll', 'error', 'ece'"),
     (["study", "lenet5", "--set", "lrr=1"], 2, "thinout: command line: `--set` must be FIELD=VALUE with a field of"),
-    (["study", "lenet5", "--set", "epochs=many"], 2, "thinout: command line: `--set epochs` must be of type int, got 'many'"),
+    (
+        ["study", "lenet5", "--set", "epochs=many"],
+        2,
+        "thinout: command line: `--set epochs` must be of type int, got 'many'",
+    ),
     (["study", "lenet5", "--set", "lr=-1"], 2, "`lr` must be a positive number, got -1.0"),
     (["study", "lenet5", "--frobnicate"], 2, "No such option: --frobnicate. See thinout --help."),
     (["study"], 2, "Missing argument 'CASE'. See thinout --help."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import subprocess
 import sys
 import zlib
@@ -84,6 +85,18 @@ def test_every_set_says_what_it_is(name: str) -> None:
         assert len(digits) == {"sha256": 64, "md5": 32, "none": 0}[kind]
         assert file.size > 0 or kind == "none"
         assert file.url is None or kind != "none"  # what cannot be verified is not fetched
+
+
+def test_the_page_of_the_data_gives_their_numbers() -> None:
+    page = (ROOT / "docs" / "data.md").read_text()
+    rows = re.findall(r"^\| `([\w-]+)` \| ([\d,]*\d) \+ ([\d,]*\d)", page, re.MULTILINE)
+    assert len(rows) == 13  # of 14: one is "the same" as another
+    for name, train, test in rows:
+        dataset = data.describe(name)
+        assert (f"{dataset.num_train:,}", f"{dataset.num_test:,}") == (train, test)
+    (stratified,) = re.findall(r"(`[^.]+) are stratified selections, 400 \+ 200 images a class", " ".join(page.split()))
+    for name in re.findall(r"`([\w-]+)`", stratified):
+        assert data.describe(name).num_train == 400 * data.describe(name).num_classes
 
 
 @pytest.mark.parametrize("function", [data.describe, data.load, data.check, data.fetch])

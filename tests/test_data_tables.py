@@ -32,6 +32,13 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
+def test_the_page_of_the_tables_says_what_heart_disease_has() -> None:
+    nominal = sum(bool(column.levels) for column in HEART.columns)
+    page = (Path(__file__).parents[1] / "docs" / "cases" / "tables.md").read_text()
+    says = f"| {len(HEART.columns)}, of which {nominal} nominal: {HEART_DISEASE.shape[0]} inputs |"
+    assert says in page
+
+
 def test_wdbc_as_uci_publishes_it(tmp_path: Path) -> None:
     read = read_table(_official.wdbc(tmp_path / "wdbc.data"), WDBC.columns, WDBC.layouts["wdbc.data"], name="x")
     assert read.inputs.shape == (6, *BREAST_CANCER.shape)

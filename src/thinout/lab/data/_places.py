@@ -156,5 +156,3 @@ def _check_file(dataset: DataSet, file: DataFile) -> FileCheck:
     except DataError:  # an archive that cannot be read
         is_ok = False
     return FileCheck(file, path, path.stat().st_size, "ok" if is_ok else "differs")
-
-
