@@ -402,7 +402,7 @@ WRONG = [
     (
         ["study", "lenet5", "--set", "epochs=many"],
         2,
-        "thinout: command line: `--set epochs` must be of type int, got 'many'",
+        "command line: `--set epochs` must be of type int, got 'many'",
     ),
     (["study", "lenet5", "--set", "lr=-1"], 2, "`lr` must be a positive number, got -1.0"),
     (["study", "lenet5", "--frobnicate"], 2, "No such option: --frobnicate. See thinout --help."),
