@@ -227,7 +227,7 @@ def test_missing_data_are_said_in_one_sentence(
     monkeypatch.setenv("THINOUT_CACHE", str(tmp_path / "cache"))
     assert run(["train", case, "--folder", str(tmp_path / "out")]) == 1
     text = " ".join(capsys.readouterr().err.split())
-    for words in (str(tmp_path / "nowhere"), "Get it ", "fashion-mnist-small needs no download"):
+    for words in (str(tmp_path / "nowhere"), "Get it ", "`thinout study lenet5` needs no download"):
         assert words in text
 
 

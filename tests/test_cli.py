@@ -106,6 +106,25 @@ def test_data_list_and_check(capsys):
     assert run(["data", "check", "fashion-mnist-small"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("mnist", "Get it with `thinout data fetch mnist`, or set THINOUT_DATA to the folder that holds mnist/."),
+        (
+            "fsdd",
+            "Get it from https://github.com/Jakobovski/free-spoken-digit-dataset, or set THINOUT_DATA to the folder ",
+        ),
+    ],
+)
+def test_a_set_that_is_not_here_is_to_be_fetched_only_where_that_can_work(tmp_path, monkeypatch, capsys, name, way):
+    monkeypatch.setenv("THINOUT_DATA", str(tmp_path))
+    monkeypatch.setenv("THINOUT_CACHE", str(tmp_path))
+    assert run(["data", "check", name]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith(way)
+    assert ("data fetch" in shown) == (name == "mnist")
+
+
 def test_an_own_case_is_studied_and_reported(workplace, capsys):
     command = ["study", "own_case:make_case", "--p", "0.5", "--seeds", "2", "--jobs", "1", "--folder", "out", "--json"]
     assert run(command) == 0
@@ -286,8 +305,51 @@ def test_another_p_is_another_training(workplace, capsys):
     names = {path.name for path in (workplace / "runs").iterdir()}
     assert names == {f"train-mine-own-data-p{text}" for text in ("0.2-seed0", "0.2001-seed0", "0.2-seed1")}
     capsys.readouterr()
-    assert run([*TRAIN[:3], "0.3", "--folder", "runs/train-mine-own-data-p0.2-seed0"]) == 1
+    assert run([*TRAIN[:3], "0.3", "--folder", "runs/train-mine-own-data-p0.2-seed0"]) == 2
     assert "--folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (["--p", "0.3"], "arm.p is 0.2 there, not 0.3"),
+        (["--seed", "1"], "seed is 0 there, not 1"),
+        (["--set", "lr=0.01"], "recipe.lr is 0.001 there, not 0.01"),
+    ],
+)
+def test_a_folder_with_the_row_of_another_training_is_refused(workplace, capsys, change, difference):
+    """Also where no checkpoint tells: it was deleted, to save space."""
+    assert run([*TRAIN, "--folder", "out"]) == 0
+    (workplace / "out" / "checkpoint.pt").unlink()
+    before = {path: path.read_bytes() for path in (workplace / "out").rglob("*") if path.suffix in (".pt", ".json")}
+    assert run([*TRAIN, *change, "--folder", "out"]) == 2
+    shown = capsys.readouterr().err
+    assert "train: out holds another training: " in shown
+    assert difference in shown
+    assert "Give another --folder." in shown
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_after_a_failed_training_another_recipe_may_take_its_folder(workplace):
+    assert run([*TRAIN, "--set", "lr=1e38", "--folder", "out"]) == 1
+    (workplace / "out" / "checkpoint.pt").unlink(missing_ok=True)  # the first epoch may have ended
+    assert run([*TRAIN, "--folder", "out"]) == 0
+
+
+@pytest.mark.parametrize("change", [[], ["--p", "0.5"]])
+def test_a_second_training_is_told_who_holds_the_folder(workplace, capsys, monkeypatch, change):
+    train_epoch, statuses = Trainer.train_epoch, []
+
+    def starts_another(self, epoch, progress):
+        if not statuses:
+            statuses.append(run([*TRAIN, *change, "--folder", "out"]))
+        return train_epoch(self, epoch, progress)
+
+    monkeypatch.setattr(Trainer, "train_epoch", starts_another)
+    assert run([*TRAIN, "--folder", "out"]) == 0
+    assert statuses == [1]
+    assert f"train: out is held by process {os.getpid()} on " in capsys.readouterr().err
+    assert [path.parent.name for path in (workplace / "out").glob("rows/*/*.json")] == ["p=0.2"]
 
 
 def test_a_result_that_is_no_number_is_null(workplace, capsys):
@@ -304,9 +366,10 @@ def test_training_in_the_folder_of_a_study_is_refused(studied, capsys):
 
 
 @pytest.mark.parametrize("folder", ["own_case.py", "own_case.py/below"])
-def test_training_into_a_file_is_refused_before_it_begins(workplace, capsys, folder):
-    assert run([*TRAIN, "--folder", folder]) == 2
-    assert "`--folder` must be a folder, got own_case.py" in capsys.readouterr().err
+@pytest.mark.parametrize("command", [TRAIN, STUDY, [*STUDY, "--dry-run"]])
+def test_a_file_in_place_of_the_folder_is_refused_before_anything_begins(workplace, capsys, folder, command):
+    assert run([*command, "--folder", folder]) == 2
+    assert f"{command[0]}: `--folder` must be a folder, got own_case.py" in capsys.readouterr().err
 
 
 def test_two_processes_train_through_the_command(workplace):
@@ -329,18 +392,22 @@ WRONG = [
     (["study", "lenet5", "--p", "1/0"], 2, "`--p` must be a number in [0, 1], as 0.2 or 1/3, got '1/0'"),
     (["study", "lenet5", "--p", "0.5/"], 2, "`--p` must be a number in [0, 1], as 0.2 or 1/3, got '0.5/'"),
     (["study", "lenet5", "--p", "0.2,0.2"], 2, "`arms` must be different arms, got p=0.2 twice"),
-    (["study", "lenet5", "--p", "1.5"], 2, "`--p` must be a number in [0, 1], got 1.5"),
+    (["study", "lenet5", "--p", "1.5"], 2, "thinout: command line: `--p` must be a number in [0, 1], got 1.5"),
     (["study", "lenet5", "--p", "nan"], 2, "`--p` must be a number in [0, 1], got nan"),
     (["study", "lenet5", "--p", "half"], 2, "`--p` must be a number in [0, 1], as 0.2 or 1/3, got 'half'"),
     (["study", "lenet5", "--arm", "magic"], 2, "`--arm` must be one of none, weight-decay, got 'magic'"),
-    (["study", "lenet5", "--seeds", "0"], 2, "Invalid value for '--seeds': Input should be greater than or equal to 1"),
+    (["study", "lenet5", "--seeds", "0"], 2, "greater than or equal to 1. See thinout --help."),
     (["study", "lenet5", "--metric", "speed"], 2, "'speed' is not one of 'nll', 'error', 'ece'"),
-    (["study", "lenet5", "--set", "lrr=1"], 2, "`--set` must be FIELD=VALUE with a field of"),
-    (["study", "lenet5", "--set", "epochs=many"], 2, "`--set epochs` must be of type int, got 'many'"),
+    (["study", "lenet5", "--set", "lrr=1"], 2, "thinout: command line: `--set` must be FIELD=VALUE with a field of"),
+    (
+        ["study", "lenet5", "--set", "epochs=many"],
+        2,
+        "command line: `--set epochs` must be of type int, got 'many'",
+    ),
     (["study", "lenet5", "--set", "lr=-1"], 2, "`lr` must be a positive number, got -1.0"),
-    (["study", "lenet5", "--frobnicate"], 2, "No such option: --frobnicate"),
-    (["study"], 2, "Missing argument 'CASE'"),
-    (["dance"], 2, "No such command 'dance'"),
+    (["study", "lenet5", "--frobnicate"], 2, "No such option: --frobnicate. See thinout --help."),
+    (["study"], 2, "Missing argument 'CASE'. See thinout --help."),
+    (["dance"], 2, "No such command 'dance'. See thinout --help."),
     (["study", "own_case:missing"], 2, "a function of own_case, got 'own_case:missing'"),
     (["study", "own_case:exiting"], 2, "raised SystemExit: the user's own way out"),
     (["study", "exiting_module:make_case"], 2, "cannot be imported (SystemExit: 5)"),

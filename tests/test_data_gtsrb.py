@@ -147,7 +147,7 @@ def test_other_archives_of_the_same_names_are_refused(tmp_path: Path, monkeypatc
 
 def test_missing_archives_say_where_how_and_what_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THINOUT_DATA", str(tmp_path))
-    with pytest.raises(DataError, match=r"thinout data fetch gtsrb`.*fashion-mnist-small needs no download"):
+    with pytest.raises(DataError, match=r"thinout data fetch gtsrb`.*`thinout study lenet5` needs no download"):
         data.load("gtsrb")
     with pytest.raises(DataError, match=r"Get it from https://benchmark\.ini\.rub\.de"):
         data.load("gtsrb-small")

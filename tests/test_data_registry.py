@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import subprocess
 import sys
 import zlib
@@ -14,6 +15,7 @@ import pytest
 
 from thinout._checks import UsageError
 from thinout.lab import data
+from thinout.lab.cases import resolve
 from thinout.lab.data import DataError
 
 ROOT = Path(__file__).parents[1]
@@ -85,6 +87,18 @@ def test_every_set_says_what_it_is(name: str) -> None:
         assert file.url is None or kind != "none"  # what cannot be verified is not fetched
 
 
+def test_the_page_of_the_data_gives_their_numbers() -> None:
+    page = (ROOT / "docs" / "data.md").read_text()
+    rows = re.findall(r"^\| `([\w-]+)` \| ([\d,]*\d) \+ ([\d,]*\d)", page, re.MULTILINE)
+    assert len(rows) == 13  # of 14: one is "the same" as another
+    for name, train, test in rows:
+        dataset = data.describe(name)
+        assert (f"{dataset.num_train:,}", f"{dataset.num_test:,}") == (train, test)
+    (stratified,) = re.findall(r"(`[^.]+) are stratified selections, 400 \+ 200 images a class", " ".join(page.split()))
+    for name in re.findall(r"`([\w-]+)`", stratified):
+        assert data.describe(name).num_train == 400 * data.describe(name).num_classes
+
+
 @pytest.mark.parametrize("function", [data.describe, data.load, data.check, data.fetch])
 def test_unknown_name_gives_the_known_and_the_nearest(function) -> None:
     with pytest.raises(UsageError, match=r"fashion-mnist, fashion-mnist-small, .*'mnits'. Did you mean mnist\?"):
@@ -103,8 +117,14 @@ def test_missing_files_say_where_how_and_what_instead(folder: Path, name: str) -
     assert str(folder / "mnist") in text
     assert str(folder.parent / "cache" / "mnist") in text
     assert f"thinout data fetch {name}" in text
-    assert "fashion-mnist-small" in text
+    assert text.endswith(" `thinout study lenet5` needs no download.")
     assert [check.state for check in data.check(name)] == ["missing"] * 4
+
+
+def test_the_case_that_needs_no_download_is_studied_on_the_bundled_set(folder: Path) -> None:
+    case = resolve("lenet5")
+    assert data.describe(case.data_name).folder is None
+    assert len(case.splits(0).test) == 2000
 
 
 def test_valid_files_of_another_set_are_refused(folder: Path) -> None:

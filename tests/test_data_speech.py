@@ -271,6 +271,14 @@ def test_other_recordings_under_the_known_name_are_refused(tmp_path: Path, monke
         data.load("fsdd")
 
 
+def test_a_recording_of_another_rate_in_the_known_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THINOUT_DATA", str(tmp_path))
+    (tmp_path / "fsdd").mkdir()
+    in_folder(tmp_path / "fsdd" / "recordings", recordings(takes=1) | {"7_theo_0.wav": wav(rate=16_000)})
+    with pytest.raises(DataError, match=r"7_theo_0.wav: .*of 1 channel, 16 bit, 8000 Hz, got .*16000 Hz.* -ar 8000"):
+        data.load("fsdd")
+
+
 def test_missing_recordings_say_where_how_and_what_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THINOUT_DATA", str(tmp_path))
     monkeypatch.setenv("THINOUT_CACHE", str(tmp_path / "cache"))
@@ -279,8 +287,8 @@ def test_missing_recordings_say_where_how_and_what_instead(tmp_path: Path, monke
     for words in (
         str(tmp_path / "fsdd"),
         str(tmp_path / "cache" / "fsdd"),
-        "github.com/Jakobovski",
-        "fashion-mnist-small",
+        "Get it from https://github.com/Jakobovski",
+        "`thinout study lenet5` needs no download",
     ):
         assert words in str(caught.value)
 

@@ -32,6 +32,13 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
+def test_the_page_of_the_tables_says_what_heart_disease_has() -> None:
+    nominal = sum(bool(column.levels) for column in HEART.columns)
+    page = (Path(__file__).parents[1] / "docs" / "cases" / "tables.md").read_text()
+    says = f"| {len(HEART.columns)}, of which {nominal} nominal: {HEART_DISEASE.shape[0]} inputs |"
+    assert says in page
+
+
 def test_wdbc_as_uci_publishes_it(tmp_path: Path) -> None:
     read = read_table(_official.wdbc(tmp_path / "wdbc.data"), WDBC.columns, WDBC.layouts["wdbc.data"], name="x")
     assert read.inputs.shape == (6, *BREAST_CANCER.shape)
@@ -100,7 +107,7 @@ def test_a_table_of_another_size_is_refused_by_the_registry(tmp_path: Path, monk
     monkeypatch.setenv("THINOUT_DATA", str(tmp_path))
     monkeypatch.setenv("THINOUT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "tabular").mkdir()
-    with pytest.raises(DataError, match=r"no wdbc.data.*archive.ics.uci.edu.*fashion-mnist-small needs no download"):
+    with pytest.raises(DataError, match=r"no wdbc.data.*archive.ics.uci.edu.*`thinout study lenet5` needs no download"):
         data.load("breast-cancer")
     _official.wdbc(tmp_path / "tabular" / "wdbc.data")
     assert [file.state for file in data.check("breast-cancer")] == ["unverified"]

@@ -60,7 +60,8 @@ def run(arguments: list[str] | None = None) -> int:
         return int(status or 0)
     except TyperException as error:
         if text := error.format_message():  # empty where help was printed, for a command without arguments
-            problem(f"{text} See thinout --help.")
+            end = "" if text.endswith((".", "?")) else "."
+            problem(f"{text}{end} See thinout --help.")
         return 2
     except (typer.Abort, KeyboardInterrupt):
         problem("Stopped.")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from thinout._checks import UsageError, bad_usage
-from thinout.cli._options import AsJson, check_is_folder
+from thinout.cli._options import AsJson, check_folder
 from thinout.cli._output import duration, note, out, print_json, print_table, progress_bar
 from thinout.lab.claims import Claim, ClaimError, Unit, all_claims, find, run_claim
 from thinout.lab.claims._claim import Size
@@ -66,7 +66,7 @@ def run(
         if as_json:
             print_json({"claims": [claim.id for claim in claims], "left": num_units, "seconds": seconds})
         return
-    check_is_folder("claims", folder)
+    check_folder("claims", folder)
     with redirect_stdout(sys.stderr), progress_bar() as bar, LocalWorkers(workers) as executor:
         task = bar.add_task("measurements", total=num_units)
         for claim in claims:

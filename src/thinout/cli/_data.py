@@ -57,5 +57,5 @@ def check(name: Name, as_json: AsJson = False) -> None:
     else:
         print_table("", ("file ", "state ", "path "), [(each.file.name, each.state, each.path) for each in files])
     if any(each.state not in ("ok", "unverified") for each in files):
-        note(f"Get it with: thinout data fetch {name}")
+        note(data.how_to_get(data.describe(name)))
         raise typer.Exit(1)

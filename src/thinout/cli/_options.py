@@ -22,6 +22,7 @@ SkipBad = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the recipe, e.g. lr=0.01.")
 ]
+_HERE = "command line"  # in messages; `problem` writes "thinout: " before it
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -35,6 +36,12 @@ def data_spec(data: str | None, skip_bad: bool) -> str | None:
     return f"{data or ''}{SKIP_BAD}" if skip_bad else data
 
 
+def check_folder(where: str, place: Path) -> None:
+    """Raise UsageError where a file stands in the way of a folder that is to be made or used."""
+    if any(path.exists() and not path.is_dir() for path in (place, *place.parents)):
+        bad_usage(where, "--folder", "a folder", place, "There is a file of that name. Give another --folder.")
+
+
 def parse_p(text: str) -> float:
     """Return a drop probability written as a decimal or a fraction.
 
@@ -46,9 +53,9 @@ def parse_p(text: str) -> float:
         numerator, slash, denominator = text.partition("/")
         p = float(numerator) / (float(denominator) if slash else 1.0)
     except (ValueError, ZeroDivisionError):
-        bad_usage("thinout", "--p", "a number in [0, 1], as 0.2 or 1/3", repr(text))
+        bad_usage(_HERE, "--p", "a number in [0, 1], as 0.2 or 1/3", repr(text))
     if not 0 <= p <= 1:
-        bad_usage("thinout", "--p", "a number in [0, 1]", text)
+        bad_usage(_HERE, "--p", "a number in [0, 1]", text)
     return p
 
 
@@ -59,7 +66,7 @@ def parse_settings(settings: list[str] | None) -> dict[str, Any]:
     for setting in settings or []:
         name, equals, text = setting.partition("=")
         if not equals or name not in fields:
-            bad_usage("thinout", "--set", "FIELD=VALUE with a field of " + ", ".join(fields), repr(setting))
+            bad_usage(_HERE, "--set", "FIELD=VALUE with a field of " + ", ".join(fields), repr(setting))
         parsed[name] = _value(name, text, fields[name])
     return parsed
 
@@ -78,10 +85,4 @@ def _value(name: str, text: str, kind: str) -> Any:
     try:
         return int(text) if kind.startswith("int") else float(text) if kind.startswith("float") else text
     except ValueError:
-        bad_usage("thinout", f"--set {name}", f"of type {kind}", repr(text))
-
-
-def check_is_folder(command: str, place: Path) -> None:
-    """Raise where a file stands in the place of a folder that is to be written, or of one above it."""
-    if any(path.exists() and not path.is_dir() for path in (place, *place.parents)):
-        bad_usage(command, "--folder", "a folder", place, "There is a file of that name. Give another --folder.")
+        bad_usage(_HERE, f"--set {name}", f"of type {kind}", repr(text))

@@ -13,7 +13,17 @@ import typer
 from rich.text import Text
 
 from thinout._checks import UsageError, bad_usage
-from thinout.cli._options import AsJson, CaseName, DataName, Settings, SkipBad, data_spec, parse_p, parse_settings
+from thinout.cli._options import (
+    AsJson,
+    CaseName,
+    DataName,
+    Settings,
+    SkipBad,
+    check_folder,
+    data_spec,
+    parse_p,
+    parse_settings,
+)
 from thinout.cli._output import duration, err, note, out, print_json, print_table, progress_bar
 from thinout.lab.analysis import Analysis, ArmResult, analyse
 from thinout.lab.case import BASELINE, WEIGHT_DECAY, Arm, Metric, dropout_arm
@@ -73,6 +83,7 @@ def study(
         planned = plan(case, data=data, arms=arms, seeds=seeds, recipe=overrides, metric=metric)
         about = describe_study(planned) | {"command": _command(case, options)}
         place = folder or Path("runs") / _folder_name(case, about["data_name"])
+        check_folder("study", place)
         num_left = len(remaining(planned, place))
         seconds = estimate(planned, jobs=workers, num_runs=num_left) if dask is None else None
     note(_outlook(planned, num_left, workers, seconds, dask))

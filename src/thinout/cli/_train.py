@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +18,7 @@ from thinout.cli._options import (
     DataName,
     Settings,
     SkipBad,
-    check_is_folder,
+    check_folder,
     checked_recipe,
     data_spec,
     parse_p,
@@ -28,7 +28,7 @@ from thinout.cli._output import duration, out, print_json, print_table, problem,
 from thinout.lab.case import Case, Run, dropout_arm
 from thinout.lab.cases import resolve
 from thinout.lab.rows import PARTS, Row, write_row
-from thinout.lab.study import STUDY_FILE
+from thinout.lab.study import STUDY_FILE, held_for_training
 from thinout.lab.summary import summarize
 from thinout.lab.training import is_main_process, make_tracker, train_run
 
@@ -58,31 +58,33 @@ def train(
     recipe = checked_recipe(resolved.recipe, parse_settings(settings))
     run = Run(case=case, data=data, arm=dropout_arm(parse_p(p)), seed=seed, recipe=recipe)
     place = folder or Path("runs") / _folder_name(resolved, run)
-    _check_folder(place)
+    check_folder("train", place)
+    if (place / STUDY_FILE).exists():
+        bad_usage("train", "--folder", "a folder that holds no study", place, "Give another --folder.")
+    # One process of several holds the folder: the one that writes there.
+    with held_for_training(place, run) if is_main_process() else nullcontext():
+        row = _trained(resolved, run, place, tracker)
+        if is_main_process():
+            write_row(place, row)
+    if is_main_process():
+        _print_row(row, place, as_json)
+
+
+def _trained(case: Case, run: Run, place: Path, tracker: str) -> Row:
     with redirect_stdout(sys.stderr), progress_bar() as bar:
-        task = bar.add_task("epochs", total=recipe.epochs)
-        row = train_run(
+        task = bar.add_task("epochs", total=run.recipe.epochs)
+        return train_run(
             run,
-            case=resolved,
+            case=case,
             tracker=make_tracker(tracker, place),
             checkpoint=place / "checkpoint.pt",
             weights=place / "weights.pt",
             progress=lambda epoch, step, steps, metrics: bar.update(task, completed=epoch - 1 + step / steps),
         )
-    if not is_main_process():
-        return
-    write_row(place, row)
-    _print_row(row, place, as_json)
 
 
 def _folder_name(case: Case, run: Run) -> str:
     return f"train-{case.name}-{case.data_name}-p{run.arm.p!r}-seed{run.seed}".replace(" ", "-")
-
-
-def _check_folder(place: Path) -> None:
-    if (place / STUDY_FILE).exists():
-        bad_usage("train", "--folder", "a folder that holds no study", place, "Give another --folder.")
-    check_is_folder("train", place)
 
 
 def _percent(share: float) -> str:

@@ -8,7 +8,7 @@ from thinout.lab.data._fsdd import Recordings, read_recordings, recording_splits
 from thinout.lab.data._idx import read_idx, read_idx_pair
 from thinout.lab.data._log_mel import log_mel
 from thinout.lab.data._photos import photo_splits, square_side
-from thinout.lab.data._places import FileCheck, require
+from thinout.lab.data._places import FileCheck, how_to_get, require
 from thinout.lab.data._registry import check, describe, load, names
 from thinout.lab.data._shakespeare import Characters, character_splits, read_characters
 from thinout.lab.data._sms import Messages, message_splits, read_messages
@@ -44,6 +44,7 @@ __all__ = [
     "describe",
     "drive_splits",
     "fetch",
+    "how_to_get",
     "load",
     "log_mel",
     "message_splits",

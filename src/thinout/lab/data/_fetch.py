@@ -53,9 +53,9 @@ def _download(dataset: DataSet, file: DataFile, progress: Progress | None) -> Pa
     import pooch
 
     folder = cache_folder() / (dataset.folder or dataset.name)
-    by_hand = f"Call it again, or put the file into {folder} by hand; see {dataset.source}."
+    by_hand = f"the file into {folder} by hand; see {dataset.source}."
     if file.url is None or file.checksum is None:
-        bad_data("fetch", file.name, "a file with a verified address", "none", by_hand)
+        bad_data("fetch", file.name, "a file with a verified address", "none", f"Put {by_hand}")
     pooch.get_logger().setLevel("WARNING")  # progress is the caller's matter
 
     def downloader(url: str, target: str, _pooch: object) -> None:
@@ -64,7 +64,8 @@ def _download(dataset: DataSet, file: DataFile, progress: Progress | None) -> Pa
     try:
         path = pooch.retrieve(file.url, file.checksum, file.name, folder, downloader=downloader)
     except (OSError, ValueError) as error:  # network (requests' errors are OSErrors) and disk; wrong length or checksum
-        bad_data("fetch", file.url, "a file that can be downloaded", f"{type(error).__name__}: {error}", by_hand)
+        got = f"{type(error).__name__}: {error}"
+        bad_data("fetch", file.url, "a file that can be downloaded", got, f"Call it again, or put {by_hand}")
     return Path(path)
 
 

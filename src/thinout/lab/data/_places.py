@@ -13,6 +13,7 @@ from thinout.lab.data._types import DataError, DataFile, DataSet, bad_data, unre
 
 BUNDLED = Path(__file__).parent / "bundled"
 BUNDLED_SET = "fashion-mnist-small"
+_WITHOUT = "`thinout study lenet5` needs no download."  # no set stands in for any other: cases differ
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,18 @@ def require(dataset: DataSet) -> dict[str, Path]:
     missing = [" or ".join((file.name, *file.other_names)) for file in files if found[file.name] is None]
     if missing:
         looked = " or ".join(str(folder) for folder in search_folders(dataset))
-        bad_data(dataset.name, "files", f"in {looked}", f"no {', '.join(missing)}", _remedy(dataset))
+        instead = "" if dataset.folder is None else f" {_WITHOUT}"
+        bad_data(dataset.name, "files", f"in {looked}", f"no {', '.join(missing)}", how_to_get(dataset) + instead)
     return {name: path for name, path in found.items() if path is not None}
+
+
+def how_to_get(dataset: DataSet) -> str:
+    """Return a sentence that says how to get the files of a data set: by a command only where that can work."""
+    if dataset.folder is None:
+        return "It is part of the package: install thinout again."
+    can_fetch = all(file.url and file.checksum for file in dataset.files)
+    way = f"Get it with `thinout data fetch {dataset.name}`" if can_fetch else f"Get it from {dataset.source}"
+    return f"{way}, or set THINOUT_DATA to the folder that holds {dataset.folder}/."
 
 
 def check_files(dataset: DataSet) -> list[FileCheck]:
@@ -145,11 +156,3 @@ def _check_file(dataset: DataSet, file: DataFile) -> FileCheck:
     except DataError:  # an archive that cannot be read
         is_ok = False
     return FileCheck(file, path, path.stat().st_size, "ok" if is_ok else "differs")
-
-
-def _remedy(dataset: DataSet) -> str:
-    if dataset.folder is None:
-        return "It is part of the package: install thinout again."
-    can_fetch = all(file.url for file in dataset.files)
-    way = f"Get it with `thinout data fetch {dataset.name}`" if can_fetch else f"Get it from {dataset.source}"
-    return f"{way}, or set THINOUT_DATA to the folder that holds {dataset.folder}/; {BUNDLED_SET} needs no download."

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from thinout.lab.study._folder import STUDY_FILE, StudyError, StudyStoppedError, read_about, read_study, study_rows
+from thinout.lab.study._folder import (
+    STUDY_FILE,
+    StudyError,
+    StudyStoppedError,
+    held_for_training,
+    read_about,
+    read_study,
+    study_rows,
+)
 from thinout.lab.study._plan import Study, describe_study, estimate, plan
 from thinout.lab.study._run import StudyOutcome, remaining, run_study
 from thinout.lab.study._workers import LocalWorkers, WorkerKilledError, dask_workers, num_cores
@@ -18,6 +26,7 @@ __all__ = [
     "dask_workers",
     "describe_study",
     "estimate",
+    "held_for_training",
     "num_cores",
     "plan",
     "read_about",

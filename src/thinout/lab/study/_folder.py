@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from thinout._checks import ThinoutError, UsageError
 from thinout.lab.case import Run
-from thinout.lab.rows import Row, RowError, read_row, row_path, write_atomically, write_row
+from thinout.lab.rows import Row, RowError, read_row, read_rows, row_path, write_atomically, write_row
 from thinout.lab.study._plan import Study
 
 STUDY_FORMAT = 1
@@ -34,8 +34,8 @@ class StudyStoppedError(StudyError):
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold a folder as its only coordinator; raises StudyError with the holder's name where somebody else does.
+def held(folder: Path, where: str = "run_study") -> Iterator[None]:
+    """Hold a folder as the only one that writes there; raises StudyError with the holder's name where another does.
 
     The lock belongs to the open file, so it goes with the process, however that ends: none is ever stale.
     """
@@ -43,12 +43,31 @@ def held(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / "study.lock").open("a+b", buffering=0)  # nothing may be left to write when it is closed
     except OSError as error:
-        raise StudyError(f"run_study: {folder} cannot be used ({error.strerror}). Give another folder.") from error
+        raise StudyError(f"{where}: {folder} cannot be used ({error.strerror}). Give another folder.") from error
     with file:
-        _lock(file, folder)
-        _sign(file, folder)
+        _lock(file, folder, where)
+        _sign(file, folder, where)
         yield
         file.truncate(0)
+
+
+@contextlib.contextmanager
+def held_for_training(folder: Path, run: Run) -> Iterator[None]:
+    """Hold a folder for a single training.
+
+    Raises:
+        StudyError: another process holds it.
+        UsageError: it has the finished row of another training.
+        RowError: a row there is damaged.
+    """
+    with held(folder, "train"):
+        for row in read_rows(folder):
+            # A failed one leaves no weights, and the next try has another recipe.
+            if row.status == "done" and (differences := _differences(row.config, _config(run))):
+                raise UsageError(
+                    f"train: {folder} holds another training: {'; '.join(differences)}. Give another --folder."
+                )
+        yield
 
 
 def claim(folder: Path, study: Study, about: Mapping[str, Any] | None = None) -> None:
@@ -123,9 +142,13 @@ def _recorded_row(folder: Path, run: Run) -> Row | None:
     if not path.exists():
         return None
     row = read_row(path)
-    if row.config != json.loads(json.dumps(run.config())):
+    if row.config != _config(run):
         raise RowError(f"run_study: {path} is a row of another study. Give another folder, or delete that row.")
     return row
+
+
+def _config(run: Run) -> Any:
+    return json.loads(json.dumps(run.config()))
 
 
 @contextlib.contextmanager
@@ -156,9 +179,9 @@ def keep(folder: Path, row: Row) -> None:
         raise _cannot_write(folder, error, "Every finished run is kept") from error
 
 
-def _cannot_write(folder: Path, error: OSError, kept: str) -> StudyError:
+def _cannot_write(folder: Path, error: OSError, kept: str, where: str = "run_study") -> StudyError:
     return StudyError(
-        f"run_study: cannot write to {folder} ({error.strerror}). {kept}. Free space and give the same command again."
+        f"{where}: cannot write to {folder} ({error.strerror}). {kept}. Free space and give the same command again."
     )
 
 
@@ -169,16 +192,16 @@ def _read_json(path: Path) -> Any:
         raise StudyError(f"read_study: {path} cannot be read ({error}). Give another folder.") from error
 
 
-def _sign(file: BinaryIO, folder: Path) -> None:
+def _sign(file: BinaryIO, folder: Path, where: str) -> None:
     holder = {"pid": os.getpid(), "host": socket.gethostname(), "started": _now()}
     try:
         file.truncate(0)
         file.write(json.dumps(holder).encode())
     except OSError as error:
-        raise _cannot_write(folder, error, "Nothing was begun") from error
+        raise _cannot_write(folder, error, "Nothing was begun", where) from error
 
 
-def _lock(file: BinaryIO, folder: Path) -> None:
+def _lock(file: BinaryIO, folder: Path, where: str) -> None:
     if sys.platform == "win32":
         warnings.warn(f"No lock on this system: let no second command use {folder}.", stacklevel=4)
         return
@@ -187,9 +210,9 @@ def _lock(file: BinaryIO, folder: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise StudyError(f"run_study: {folder} is held by {_holder(file)}. Wait for it, or stop it.") from error
+        raise StudyError(f"{where}: {folder} is held by {_holder(file)}. Wait for it, or stop it.") from error
     except OSError as error:
-        raise StudyError(f"run_study: {folder} cannot be locked ({error.strerror}). Give a local folder.") from error
+        raise StudyError(f"{where}: {folder} cannot be locked ({error.strerror}). Give a local folder.") from error
 
 
 def _holder(file: BinaryIO) -> str:

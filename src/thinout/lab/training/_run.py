@@ -96,8 +96,10 @@ def error_text(error: BaseException) -> str:
 def is_main_process() -> bool:
     """Whether this process is the one of an ``accelerate launch`` that writes and prints."""
     from accelerate.state import PartialState
+    from accelerate.utils import parse_flag_from_env
 
-    return bool(PartialState().is_main_process)
+    # As the Accelerator will ask it: the first to ask decides what the processes talk through.
+    return bool(PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).is_main_process)
 
 
 def _write_weights(path: Path, model: nn.Module) -> None:
