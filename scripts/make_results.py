@@ -52,15 +52,15 @@ def trainings() -> dict[tuple[str, str, float], list[tuple[Path, Row]]]:
     return dict(sorted(found.items()))
 
 
-def study_section(folder: Path, level: str = "##") -> Iterator[str]:
-    """Yield the lines of one study."""
+def study_section(folder: Path, level: str = "##", to_results: str = "") -> Iterator[str]:
+    """Yield the lines of one study; `to_results` leads from the page to the folder of results."""
     content = json.loads((folder / "results.json").read_text())
     analysis, study = content["analysis"], content["study"]
     with (folder / "results.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["status"] == "done"]
     more = [(name, *rest) for name, *rest in MORE if rows and rows[0].get(f"test_{name}")]
     yield f"{level} {study['title']} on {study['data_name']}\n"
-    link = f"{'' if level == '##' else '../results/'}{folder.name}"
+    link = to_results + folder.name
     yield f"**{analysis['headline']['sentence']}** [The report]({link}/report.html), [CSV]({link}/results.csv).\n"
     yield f"```text\n{study['command']}\n```\n"
     titles = ["arm", "seeds", "test NLL", "test error %", *(title for _, title, _, _ in more)]
@@ -165,14 +165,12 @@ def mask_section(path: Path) -> Iterator[str]:
     yield ""
 
 
-def claim_lines(level: str = "##") -> Iterator[str]:
+def claim_lines(to_results: str) -> Iterator[str]:
     """Yield a table of the claims that were judged."""
     paths = sorted((RESULTS / "claims").glob("C??/result.json"))
     if not paths:
         return
-    yield f"{level} The article's claims\n" if level else ""
-    where = "" if level else "results/"
-    yield f"[The report]({where}claims/report.html) has figures, effects and intervals.\n"
+    yield f"[The report]({to_results}claims/report.html) has figures, effects and intervals.\n"
     yield from table_head(["claim", "said", "verdict", "measured"])
     for path in paths:
         result = json.loads(path.read_text())
@@ -188,7 +186,7 @@ def text() -> str:
     for folder in studies():
         lines += study_section(folder)
     lines += ["## Single trainings\n", *training_lines(trainings())]
-    lines += claim_lines()
+    lines += ["## The article's claims\n", *claim_lines("")]
     for path in sorted(RESULTS.glob("*.md")):
         if path.name != "index.md":
             lines.append(f"## {path.read_text().splitlines()[0].lstrip('# ')}\n\n[The table]({path.name})\n")
@@ -197,17 +195,17 @@ def text() -> str:
     return "\n".join(lines) + "\n"
 
 
-def measured(names: Collection[str]) -> str:
+def measured(names: Collection[str], to_results: str) -> str:
     """Return what was measured of some cases."""
     lines = [""]
     for folder in studies():
         study = json.loads((folder / "results.json").read_text())["study"]
         if {study["case"], f"{study['case']}@{study['data_name']}"} & set(names):
-            lines += study_section(folder, "###")
+            lines += study_section(folder, "###", to_results)
     made = trainings().items()
     lines += training_lines({key: found for key, found in made if {key[0], f"{key[0]}@{key[1]}"} & set(names)})
     if "claims" in names:
-        lines += claim_lines("")
+        lines += claim_lines(to_results)
     return "\n".join(lines) + "\n"
 
 
@@ -216,7 +214,8 @@ def pages() -> dict[Path, str]:
     found = {RESULTS / "index.md": text()}
     for path in sorted([*DOCS.glob("*.md"), *DOCS.glob("cases/*.md")]):
         old = path.read_text()
-        new = BLOCK.sub(lambda match: match[1] + measured(match[2].split()) + match[3], old)
+        way = "results/" if path.parent == DOCS else "../results/"
+        new = BLOCK.sub(lambda match, way=way: match[1] + measured(match[2].split(), way) + match[3], old)  # type: ignore[misc]  # mypy knows no defaults here
         if new != old or BLOCK.search(old):
             found[path] = new
     return found
