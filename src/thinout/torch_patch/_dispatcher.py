@@ -30,6 +30,9 @@ def _eager_kernel(name: str, site: Site, original: Kernel, *, autograd: bool) ->
     def kernel(keys: Any, x: Tensor, p: float, train: bool) -> Tensor:
         if not switch.active:
             return original(keys, x, p, train)
+        if train and 0 < p <= 1 and x.numel() < switch.break_even:  # small whatever else: it waits for each line
+            switch.small.add()
+            return original(keys, x, p, train)
         grad = autograd and x.requires_grad and torch.is_grad_enabled()
         reason = reason_for_pytorch(site, x, p, train, grad)
         if reason is not None:

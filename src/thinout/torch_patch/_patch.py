@@ -101,4 +101,4 @@ def torch_patched() -> PatchReport:
         False
     """
     with switch.lock:
-        return PatchReport(switch.depth, dict(switch.served), dict(switch.handed_over))
+        return PatchReport(switch.depth, dict(switch.served), switch.handed())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from threading import Lock
@@ -11,9 +12,23 @@ from thinout.ops import _cpu
 # Elements from which a call is served, without and with autograd. Below, what the call costs in Python outweighs what
 # the kernel saves. Measured by benchmarks/bench_patch.py on 2 cores of an AVX-512 EPYC with torch 2.13.
 BREAK_EVEN = 1024
-BREAK_EVEN_WITH_GRAD = 6144
+BREAK_EVEN_WITH_GRAD = 4096
 # The same where there is no C++ library and masks come from torch operations.
 BREAK_EVEN_WITHOUT_LIBRARY = 1 << 16
+
+
+class Tally:
+    """A count that threads add to without a lock, which small calls would wait for: one step of C."""
+
+    def __init__(self) -> None:
+        self.add = itertools.count().__next__
+        self._num_reads = 0
+
+    def read(self) -> int:
+        """Return the count; the caller holds the lock of the switch."""
+        value = self.add() - self._num_reads
+        self._num_reads += 1
+        return value
 
 
 class Switch:
@@ -30,12 +45,14 @@ class Switch:
         self.break_even_with_grad = BREAK_EVEN_WITH_GRAD
         self.served: Counter[str] = Counter()
         self.handed_over: Counter[str] = Counter()
+        self.small = Tally()  # of `handed_over`, those of the commonest reason
 
     def enter(self) -> None:
         """Open one more patch; the caller holds the lock."""
         if self.depth == 0:
             self.served.clear()
             self.handed_over.clear()
+            self.small = Tally()
             if _cpu.library() is None:  # asked here, since a compiler cannot trace the answer
                 self.break_even = self.break_even_with_grad = BREAK_EVEN_WITHOUT_LIBRARY
         self.depth += 1
@@ -50,6 +67,13 @@ class Switch:
         """Add one; a plain += would lose counts between threads."""
         with self.lock:
             counter[name] += 1
+
+
+    def handed(self) -> dict[str, int]:
+        """Return the calls handed to PyTorch, by reason; the caller holds the lock."""
+        small = self.small.read() + self.handed_over["small"]
+        others = {reason: count for reason, count in self.handed_over.items() if reason != "small"}
+        return others | {"small": small} if small else others
 
 
 switch = Switch()
