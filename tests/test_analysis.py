@@ -286,3 +286,17 @@ def test_bad_options_are_refused(options, text):
         analyse(make_rows({0.0: NONE, 0.5: HALF}), **options)
     with pytest.raises(UsageError, match="among no finished run"):
         analyse([])
+
+
+def test_an_arm_that_changes_its_recipe_too_is_not_called_dropout():
+    def recipe(weighted: bool) -> dict[str, object]:
+        return {"recipe": {"epochs": 10, "class_weights": weighted}}
+
+    rows = [make_row("none", 0.0, seed, nll, config=recipe(False)) for seed, nll in enumerate(NONE)]
+    rows += [make_row("weights+p=0.5", 0.5, seed, nll, config=recipe(True)) for seed, nll in enumerate(HALF)]
+    analysis = analyse(rows)
+    assert analysis.headline.sentence.startswith("Weights+p=0.5 helps here: it lowers test NLL by 0.048 ")
+    assert analysis.headline.also_changed == ("class_weights",)
+    assert any("differs from the baseline in class_weights too" in note for note in analysis.notes)
+    plain = [dataclasses.replace(row, config=recipe(False)) for row in rows]
+    assert analyse(plain).headline.sentence.startswith("Dropout helps here")

@@ -68,7 +68,6 @@ class Switch:
         with self.lock:
             counter[name] += 1
 
-
     def handed(self) -> dict[str, int]:
         """Return the calls handed to PyTorch, by reason; the caller holds the lock."""
         small = self.small.read() + self.handed_over["small"]

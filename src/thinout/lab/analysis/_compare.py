@@ -200,6 +200,7 @@ def _headline(
 
 def _chosen(arm: ArmResult, pairs: Pairs, metric: str, margin: float) -> tuple[Headline, list[str]]:
     difference, p_equivalence = _difference(pairs, metric), _p_equivalence(pairs, metric, margin)
+    changed = _recipe_changes(*pairs[0])
     word = verdict(difference.mean, difference.p_value, p_equivalence=p_equivalence, num_seeds=difference.n)
     needed = None
     if word == "no evidence" and difference.sd and difference.mean:
@@ -210,15 +211,22 @@ def _chosen(arm: ArmResult, pairs: Pairs, metric: str, margin: float) -> tuple[H
         is_baseline=False,
         verdict=word,
         sentence=_wording.verdict_sentence(
-            arm.arm, arm.p, word, difference=difference, metric=metric, margin=margin, seeds=needed
+            arm.arm, arm.p > 0 and not changed, word, difference=difference, metric=metric, margin=margin, seeds=needed
         ),
         difference=difference,
         p_equivalence=p_equivalence,
         bootstrap=_bootstrap(pairs, metric),
         num_seeds_needed=needed,
+        also_changed=changed,
     )
-    note = _wording.choice_note(arm, word)
-    return headline, [note] if note else []
+    found = (_wording.choice_note(arm, word), _wording.confounding_note(arm.arm, arm.p, changed))
+    return headline, [note for note in found if note]
+
+
+def _recipe_changes(row: Row, other: Row) -> tuple[str, ...]:
+    """Return the fields in which the recipes of two rows differ, of those that both have."""
+    one, two = row.config.get("recipe", {}), other.config.get("recipe", {})
+    return tuple(sorted(name for name in one.keys() & two.keys() if one[name] != two[name]))
 
 
 def _bootstrap(pairs: Pairs, metric: str) -> Interval | None:

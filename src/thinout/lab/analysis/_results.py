@@ -84,6 +84,7 @@ class Headline:
         p_equivalence: p-value of "the difference is at least the margin".
         bootstrap: interval of the same difference over test examples; None where rows hold no examples to compare.
         num_seeds_needed: pairs that would show an effect of the observed size with power 0.8, for "no evidence" only.
+        also_changed: fields of the recipe in which the arm differs from the baseline, beside its p.
     """
 
     arm: str
@@ -95,6 +96,7 @@ class Headline:
     p_equivalence: float | None = None
     bootstrap: Interval | None = None
     num_seeds_needed: int | None = None
+    also_changed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

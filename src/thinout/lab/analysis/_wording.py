@@ -25,11 +25,18 @@ def baseline_sentence(baseline: str, metric: str, others: Sequence[ArmResult]) -
 
 
 def verdict_sentence(
-    arm: str, p: float, verdict: Verdict, *, difference: PairedDifference, metric: str, margin: float, seeds: int | None
+    arm: str,
+    is_dropout: bool,
+    verdict: Verdict,
+    *,
+    difference: PairedDifference,
+    metric: str,
+    margin: float,
+    seeds: int | None,
 ) -> str:
-    """Say what the comparison of the chosen arm with the baseline shows."""
-    subject = "dropout" if p > 0 else arm
-    change = _change(arm if p > 0 else "it", difference, metric, directed=verdict in ("helps", "harms"))
+    """Say what the comparison of the chosen arm with the baseline shows; of dropout where nothing else differs."""
+    subject = "dropout" if is_dropout else arm
+    change = _change(arm if is_dropout else "it", difference, metric, directed=verdict in ("helps", "harms"))
     if verdict in ("helps", "harms"):
         return _capital(f"{subject} {verdict} here: {change}.")
     if verdict == "equivalent":
@@ -38,6 +45,14 @@ def verdict_sentence(
         return f"Too few seeds for a verdict on {arm}: {change}; run at least {MIN_PAIRS} seeds."
     needed = f"about {seeds:,} seeds" if seeds else "more than 100,000 seeds"
     return f"No evidence that {subject} helps here: {change}. To see an effect of this size takes {needed}."
+
+
+def confounding_note(arm: str, p: float, changed: Sequence[str]) -> str | None:
+    """Say so where an arm with dropout differs from the baseline in its recipe too."""
+    if not changed or not p:
+        return None
+    fields = " and ".join(changed)
+    return f"{arm} differs from the baseline in {fields} too: what it does is not dropout's doing alone."
 
 
 def notes(

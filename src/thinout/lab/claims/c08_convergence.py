@@ -12,8 +12,8 @@ from thinout.lab.statistics import paired_difference
 
 RATES = {"none": 0.0, "p=0.2": 0.2, "p=0.5": 0.5}
 LEARNING_RATES = (3e-4, 1e-3, 3e-3)
-# Nats of validation NLL. Registered at first as 0.5, which no arm reached from every seed, so that nothing was compared;
-# 0.65 is above the best value of every one of those trainings.
+# Nats of validation NLL. Registered at first as 0.5, which no arm reached from every seed, so that nothing was
+# compared; 0.65 is above the best value of every one of those trainings.
 TARGET = 0.65
 ARMS = {name: "no dropout" if not p else f"dropout with p = {p} after each hidden layer" for name, p in RATES.items()}
 

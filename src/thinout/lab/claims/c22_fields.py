@@ -24,7 +24,8 @@ def units(size: Size) -> Sequence[Unit]:
 
 def measure(unit: Unit, size: Size) -> Mapping[str, float]:
     """Read the verdict of a case's studies: 1 for each that helps, -1 for each that harms; NaN where none was made."""
-    found = [study for study in _studies() if study["study"].get("case") == unit.arm]
+    studies = [study for study in _studies() if study["study"].get("case") == unit.arm]
+    found = [study for study in studies if study["analysis"]["headline"]["arm"] not in _mixed(study)]
     headlines = [study["analysis"]["headline"] for study in found]
     values = [_SCORES.get(headline["verdict"], 0.0) for headline in headlines]
     changes = [
@@ -32,7 +33,7 @@ def measure(unit: Unit, size: Size) -> Mapping[str, float]:
         for headline, study in zip(headlines, found, strict=True)
         if headline["difference"]
     ]
-    arms = [arm["verdict"] for study in found for arm in study["analysis"]["arms"]]
+    arms = [arm["verdict"] for study in found for arm in study["analysis"]["arms"] if arm["arm"] not in _mixed(study)]
     return {
         "studies": len(found),
         "studies that help": sum(value > 0 for value in values) if found else math.nan,
@@ -41,6 +42,11 @@ def measure(unit: Unit, size: Size) -> Mapping[str, float]:
         "arms that harm": arms.count("harms"),
         "relative change": 100 * sum(changes) / len(changes) if changes else math.nan,
     }
+
+
+def _mixed(study: Mapping[str, Any]) -> set[str]:
+    """Return the arms that change more than the rate: what they do is not dropout's doing alone."""
+    return {arm["name"] for arm in study["study"].get("arms", ()) if arm.get("recipe")}
 
 
 def _studies() -> list[Any]:
