@@ -149,8 +149,9 @@ def test_what_reads_results_is_measured_anew(tmp_path: Path, monkeypatch: pytest
     before = run_claim(claim, tmp_path, executor=Here())
     assert {each.values["studies"] for each in before} == {0}
     (studies / "one").mkdir(parents=True)
-    arms = [{"verdict": None, "metrics": {"nll": {"mean": 0.5}}}, {"verdict": "harms", "metrics": {}}]
-    headline = {"verdict": "no evidence", "difference": {"mean": 0.1}}
+    none = {"arm": "none", "verdict": None, "metrics": {"nll": {"mean": 0.5}}}
+    arms = [none, {"arm": "p=0.5", "verdict": "harms", "metrics": {}}]
+    headline = {"arm": "p=0.5", "verdict": "no evidence", "difference": {"mean": 0.1}}
     content = {
         "study": {"case": "lenet5", "command": "thinout study lenet5"},
         "analysis": {"arms": arms, "headline": headline, "metric": "nll"},

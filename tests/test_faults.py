@@ -49,7 +49,8 @@ def scale_wrong_by_a_thousandth(monkeypatch):
 
 def backward_with_another_mask(monkeypatch):
     def faulty(ctx, grad):
-        return _apply.apply(grad, ctx.key + 1, ctx.mask), None, None, None, None
+        key, mask, *_ = ctx.call
+        return _apply.apply(grad, key + 1, mask), None, None, None, None
 
     monkeypatch.setattr(_apply.Eager, "backward", staticmethod(faulty))
 
