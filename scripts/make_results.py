@@ -14,9 +14,12 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+from thinout.lab.case import Recipe
 
 DOCS = Path(__file__).parent.parent / "docs"
 RESULTS = DOCS / "results"
@@ -35,6 +38,7 @@ MORE = (
     ("rmse", "RMSE", 1, 3),
 )
 Row = Mapping[str, Any]
+Training = tuple[str, str, float, str]  # case, data, rate, recipe
 
 
 def studies() -> list[Path]:
@@ -42,13 +46,15 @@ def studies() -> list[Path]:
     return sorted(path.parent for path in RESULTS.glob("*/results.json"))
 
 
-def trainings() -> dict[tuple[str, str, float], list[tuple[Path, Row]]]:
-    """Return the folders and rows of single trainings, by case, data and rate."""
+def trainings() -> dict[Training, list[tuple[Path, Row]]]:
+    """Return the folders and rows of single trainings that differ in their seed alone."""
     found = defaultdict(list)
     for path in sorted(RESULTS.glob("train-*/rows/*/seed-*.json")):
         row = json.loads(path.read_text())
         config = row["config"]
-        found[config["case"], config["data"] or "its own data", row["p"]].append((path.parents[2], row))
+        recipe = json.dumps(asdict(Recipe()) | config["recipe"], sort_keys=True)  # rows of old have fewer fields
+        training = config["case"], config["data"] or "its own data", row["p"], recipe
+        found[training].append((path.parents[2], row))
     return dict(sorted(found.items()))
 
 
@@ -110,15 +116,18 @@ def difference(arm: Mapping[str, Any]) -> str:
     return f"{found['mean']:+.4f}{bounds}"
 
 
-def training_lines(made: Mapping[tuple[str, str, float], Sequence[tuple[Path, Row]]]) -> Iterator[str]:
-    """Yield a table of single trainings, a line for each case, data set and rate, and the commands."""
+def training_lines(made: Mapping[Training, Sequence[tuple[Path, Row]]]) -> Iterator[str]:
+    """Yield a table of single trainings, a line for all seeds of one, and the commands."""
     if not made:
         return
-    yield "Single trainings, measured at the epoch that validation chose; means over the seeds, and each of them.\n"
+    yield (
+        "Single trainings, measured at the epoch that validation chose, or at the last where the command says "
+        "`keep=last`; means over the seeds, and each of them.\n"
+    )
     titles = ["case", "data", "p", "seeds", "test error %", "test NLL", "training error %", "validation error %"]
     titles += ["more", "epochs", "minutes"]
     yield from table_head(titles)
-    for (case, data, p), found in made.items():
+    for (case, data, p, _), found in made.items():
         rows = [row for _, row in found]
         seeds = ", ".join(str(row["seed"]) for row in rows)
         more = [f"{title} {spread(rows, 'test', name, f, d)}" for name, title, f, d in MORE if name in test(rows[0])]

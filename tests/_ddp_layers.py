@@ -204,7 +204,7 @@ def attempt(check, *arguments):
     torch.manual_seed(100 + dist.get_rank())
     try:
         check(*arguments)
-    except Exception:
+    except Exception:  # of any kind: its text is sent to the first process, which fails with it
         return traceback.format_exc()
     return None
 

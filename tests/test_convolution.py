@@ -173,7 +173,7 @@ def test_without_threshold_and_rate_nothing_changes():
 
 def test_it_is_linear_without_a_threshold():
     x, z = torch.randn(2, 2, 3, 6, 7, dtype=torch.float64)
-    call = lambda value: F.spectral_dropout(value, 0.5, training=True, key=4)  # noqa: E731
+    call = lambda value: F.spectral_dropout(value, 0.5, training=True, key=4)  # noqa: E731  # used at once
     torch.testing.assert_close(call(2 * x - 3 * z), 2 * call(x) - 3 * call(z), rtol=1e-12, atol=1e-12)
 
 

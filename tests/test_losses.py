@@ -92,7 +92,7 @@ class TestRDrop:
             first, second, self.target, alpha=0.0
         )
         assert all(gradient.abs().min() > 0 for gradient in torch.autograd.grad(difference, (first, second)))
-        run = lambda a, b: F.r_drop_loss(a, b, self.target, alpha=2.0, label_smoothing=0.1)  # noqa: E731
+        run = lambda a, b: F.r_drop_loss(a, b, self.target, alpha=2.0, label_smoothing=0.1)  # noqa: E731  # used at once
         assert torch.autograd.gradcheck(run, (first, second))
 
     def test_the_batch_size_changes_nothing(self) -> None:

@@ -87,6 +87,17 @@ def test_vmap_over_another_dimension():
     assert torch.equal(got, expected)
 
 
+@pytest.mark.parametrize("noise_shape", [None, (None, 1)])
+def test_compiling_a_rate_that_is_a_number_warns_of_nothing(noise_shape, recwarn):
+    x = torch.randn(4, 6)
+    draw = compiled(lambda z: F.dropout(z, 0.3, training=True, noise_shape=noise_shape))
+    torch.manual_seed(3)
+    got = draw(x)
+    torch.manual_seed(3)
+    assert torch.equal(got, F.dropout(x, 0.3, training=True, noise_shape=noise_shape))
+    assert not [warning for warning in recwarn if "lru_cache" in str(warning.message)]
+
+
 def test_changing_the_offset_compiles_at_most_twice(x):
     graphs = []
 

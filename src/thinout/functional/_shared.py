@@ -39,8 +39,9 @@ def drop(
         return input
     if key is None:
         key = ops.draw_key(generator)
-        if offset == 0 and not isinstance(p, Tensor):
+        if offset == 0 and not isinstance(p, Tensor) and not torch.compiler.is_compiling():
             # The common call, with everything checked: straight to the kernel, since small tensors pay for each line.
+            # Not where dynamo looks on: it warns of what is kept in a cache.
             return _apply.apply(input, key, _common_mask(p, rescale, strides), inplace=inplace)
     return ops.dropout(input, key, p, offset=offset, noise_shape=noise_shape, rescale=rescale, inplace=inplace)
 
