@@ -15,7 +15,7 @@ from torch.utils.data import TensorDataset
 from thinout._checks import check_count
 from thinout.lab.data._sampling import Indices, permutation
 from thinout.lab.data._split import Splits, check_share, validation_indices
-from thinout.lab.data._types import bad_data, unreadable
+from thinout.lab.data._types import bad_data, read_bytes, unreadable
 
 Floats = npt.NDArray[np.float64]
 _TEST_SEEDS = 2**32  # added to a seed: the test part must not be drawn from the numbers of the validation part
@@ -185,13 +185,7 @@ def read_text(path: Path, *, max_bytes: int) -> str:
     Raises:
         DataError: it cannot be read, is larger, or is no such text.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
-    except OSError as error:
-        unreadable(path, error)
-    if len(content) > max_bytes:
-        bad_data(path, "file", f"of at most {max_bytes} bytes", "more")
+    content = read_bytes(path, max_bytes=max_bytes)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

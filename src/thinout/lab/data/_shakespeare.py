@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 
 from thinout._checks import check_count
 from thinout.lab.data._split import Splits
-from thinout.lab.data._types import DataFile, DataSet, Labels, bad_data, unreadable
+from thinout.lab.data._types import DataFile, DataSet, Labels, bad_data, read_bytes
 
 SMALL = 200_000
 """Characters of the training part of the small set."""
@@ -51,7 +51,7 @@ def read_characters(path: Path, *, name: str = "text") -> Characters:
     Raises:
         DataError: it cannot be read, is no UTF-8, too large, or has fewer than two different characters.
     """
-    return _characters(name, path, _content(path))
+    return _characters(name, path, read_bytes(path, max_bytes=_MAX_BYTES))
 
 
 def character_splits(data: Characters, *, length: int = 128) -> Splits:
@@ -80,17 +80,6 @@ def character_splits(data: Characters, *, length: int = 128) -> Splits:
     return Splits(part("train"), part("validation"), part("test"), len(data.alphabet), (length,))
 
 
-def _content(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        unreadable(path, error)
-    if len(content) > _MAX_BYTES:
-        bad_data(path, "file", f"at most {_MAX_BYTES} bytes long", "more")
-    return content
-
-
 def _characters(name: str, path: Path, content: bytes) -> Characters:
     try:
         text = content.decode("utf-8")
@@ -106,7 +95,7 @@ def _characters(name: str, path: Path, content: bytes) -> Characters:
 
 def _read(dataset: DataSet, paths: Mapping[str, Path]) -> Characters:
     (file,) = dataset.files
-    content = _content(paths[file.name])
+    content = read_bytes(paths[file.name], max_bytes=_MAX_BYTES)
     if (digest := hashlib.sha256(content).hexdigest()) != file.sha256:
         remedy = f"This is another text or a damaged copy; see {dataset.source}."
         bad_data(paths[file.name], "file", f"of sha256 {file.sha256}", digest, remedy)

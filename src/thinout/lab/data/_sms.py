@@ -23,7 +23,7 @@ from thinout._checks import check_count
 from thinout.lab.data._archive import read_members
 from thinout.lab.data._sampling import class_counts, stratified_indices
 from thinout.lab.data._split import Splits
-from thinout.lab.data._types import DataFile, DataSet, Labels, bad_data, unreadable
+from thinout.lab.data._types import DataFile, DataSet, Labels, bad_data, read_bytes
 
 CLASSES = ("ham", "spam")
 NUM_BUCKETS = 2**15
@@ -145,14 +145,7 @@ def _content(path: Path) -> bytes:
         if len(found) != 1:
             bad_data(path, "archive", f"with one file {_MEMBER}", len(found))
         return found[0]
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        unreadable(path, error)
-    if len(content) > _MAX_BYTES:
-        bad_data(path, "file", f"at most {_MAX_BYTES} bytes long", "more")
-    return content
+    return read_bytes(path, max_bytes=_MAX_BYTES)
 
 
 def _messages(name: str, path: Path, content: bytes) -> Messages:

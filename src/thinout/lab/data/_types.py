@@ -30,6 +30,18 @@ def unreadable(path: Path, error: OSError) -> NoReturn:
     bad_data(path, "file", "readable", error.strerror or error, "Check the path and its permissions.")
 
 
+def read_bytes(path: Path, *, max_bytes: int) -> bytes:
+    """Return the content of a file of at most some bytes; raise DataError where it is larger or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        unreadable(path, error)
+    if len(content) > max_bytes:
+        bad_data(path, "file", f"at most {max_bytes} bytes long", "more")
+    return content
+
+
 @dataclass(frozen=True)
 class DataFile:
     """One file of a data set, as its publisher distributes it.
