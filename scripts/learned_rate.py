@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -196,28 +196,6 @@ def show(title: str, result: dict[str, Any]) -> dict[str, Any]:
     for name, arm in result["learned"].items():
         print(f"  {name:<28} rate {arm['rate']:.3f}  keeps {100 * arm['keeps_of_the_gain']:.0f} %", flush=True)
     return result
-
-
-def table(content: dict[str, Any]) -> str:
-    """Return the results of a file as the table of the documentation."""
-    lines = [
-        "| problem | best fixed rate (plateau) | learned by | rate | keeps of the gain |",
-        "|---|---|---|---|---|",
-    ]
-    for result in content["bounds"]:
-        title = f"{result['features']} features, {result['examples']} examples, signal {result['signal']:g}; exact"
-        lines += _rows(title, result)
-    features, examples, signal = TRAINED
-    lines += _rows(f"{features} features, {examples} examples, signal {signal:g}; trained", content["regression"])
-    lines += _rows("Fashion-MNIST, random features; trained", content["fashion-mnist"])
-    return "\n".join(lines)
-
-
-def _rows(title: str, result: dict[str, Any]) -> Iterator[str]:
-    best = "{:.2g} ({:.2g} to {:.2g})".format(result["best_rate"], *result["plateau"])
-    for name, arm in result["learned"].items():
-        yield f"| {title} | {best} | {name} | {arm['rate']:.2g} | {100 * arm['keeps_of_the_gain']:.0f} % |"
-        title = best = ""
 
 
 def arms() -> dict[str, Make]:

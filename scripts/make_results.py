@@ -122,7 +122,8 @@ def training_lines(made: Mapping[Training, Sequence[tuple[Path, Row]]]) -> Itera
         return
     yield (
         "Single trainings, measured at the epoch that validation chose, or at the last where the command says "
-        "`keep=last`; means over the seeds, and each of them.\n"
+        "`keep=last`; means over the seeds, and each of them. In brackets after the error of a single one is its exact "
+        "95 % interval over the examples.\n"
     )
     titles = ["case", "data", "p", "seeds", "test error %", "test NLL", "training error %", "validation error %"]
     titles += ["more", "epochs", "minutes"]
@@ -153,11 +154,15 @@ def test(row: Row) -> Mapping[str, float]:
 
 
 def spread(rows: Sequence[Row], part: str, name: str, factor: float, digits: int) -> str:
-    """Return a mean over rows, and in brackets the value of each."""
+    """Return a mean over rows with the value of each in brackets, or one value with the interval that it may have."""
     values = [factor * row["metrics"][part][name] for row in rows if row["metrics"].get(part)]
     if not values:
         return ""
     each = ", ".join(f"{value:.{digits}f}" for value in values)
+    only = rows[0]["metrics"][part]
+    if len(rows) == 1 and f"{name}_low" in only:
+        low, high = (f"{factor * only[f'{name}_{bound}']:.{digits}f}" for bound in ("low", "high"))
+        return f"{each} [{low}, {high}]"
     return each if len(values) == 1 else f"{fmean(values):.{digits}f} ({each})"
 
 

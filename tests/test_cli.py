@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 import thinout
 from thinout.cli import run
@@ -272,6 +274,18 @@ def test_training_leaves_weights_and_the_same_command_reports_again(workplace, c
     assert (workplace / "out" / "checkpoint.pt").stat().st_mtime_ns == checkpoint  # nothing was trained again
     again = torch.load(workplace / "out" / "weights.pt")
     assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+def test_an_error_comes_with_its_exact_interval_over_the_examples(workplace, capsys):
+    assert run([*TRAIN[:-1], "--folder", "out"]) == 0
+    printed = capsys.readouterr().out
+    row = next((workplace / "out").glob("rows/*/seed-0.json"))
+    with np.load(row.with_suffix(".npz")) as arrays:
+        wrong = arrays["test_prediction"] != arrays["test_label"]
+    low, high = stats.binomtest(int(wrong.sum()), len(wrong)).proportion_ci(method="exact")
+    metrics = json.loads(row.read_text())["metrics"]["test"]
+    assert (metrics["error_low"], metrics["error_high"]) == pytest.approx((low, high), abs=1e-9)
+    assert f"{100 * wrong.mean():.2f} [{100 * low:.2f}, {100 * high:.2f}]" in printed
 
 
 def test_an_interrupted_training_goes_on_where_it_stopped(workplace, capsys, monkeypatch):

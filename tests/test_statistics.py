@@ -15,6 +15,7 @@ from thinout.lab.statistics import (
     num_seeds_needed,
     paired_bootstrap,
     paired_difference,
+    share_interval,
     verdict,
 )
 
@@ -72,6 +73,25 @@ def test_interval_covers_at_its_level():
     intervals = [mean_interval(sample) for sample in samples]
     covered = sum(interval.low <= 3.0 <= interval.high for interval in intervals)
     assert stats.binomtest(covered, len(samples), 0.95).pvalue > 1e-7
+
+
+@pytest.mark.parametrize(("count", "n"), [(0, 20), (1, 10), (17, 49), (152, 2527), (20, 20)])
+def test_share_interval_is_scipys_exact_one(count: int, n: int):
+    expected = stats.binomtest(count, n).proportion_ci(0.9, method="exact")
+    found = share_interval(count, n, level=0.9)
+    assert (found.mean, found.low, found.high) == pytest.approx((count / n, expected.low, expected.high), abs=1e-9)
+
+
+def test_share_interval_of_none_follows_the_rule_of_three():
+    # Of 0 in n the upper bound solves (1 - high)^n = 0.025: 1 - 0.025^(1/n), by hand.
+    assert share_interval(0, 100).high == pytest.approx(1 - 0.025**0.01)
+    assert share_interval(0, 100).low == 0
+
+
+@pytest.mark.parametrize(("count", "n"), [(-1, 5), (6, 5), (0, 0)])
+def test_share_interval_refuses_what_is_no_share(count: int, n: int):
+    with pytest.raises(ValueError, match="share_interval"):
+        share_interval(count, n)
 
 
 def test_holm_by_hand():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated
@@ -102,6 +102,16 @@ _COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
 """What is printed of a part, where the task has it."""
 
 
+def _title(name: str, metrics: Mapping[str, float]) -> str:
+    return _COLUMNS[name][0] + (" [95 %]" if f"{name}_low" in metrics else "")
+
+
+def _cell(name: str, metrics: Mapping[str, float]) -> str:
+    show = _COLUMNS[name][1]
+    low, high = (metrics.get(f"{name}_{bound}") for bound in ("low", "high"))
+    return show(metrics[name]) if low is None or high is None else f"{show(metrics[name])} [{show(low)}, {show(high)}]"
+
+
 def _print_row(row: Row, place: Path, as_json: bool) -> None:
     if as_json:
         print_json({"metrics": row.metrics, "best_epoch": row.best_epoch, "status": row.status, "reason": row.reason})
@@ -113,8 +123,8 @@ def _print_row(row: Row, place: Path, as_json: bool) -> None:
     names = [name for name in _COLUMNS if math.isfinite(row.metrics["test"].get(name, math.nan))]
     print_table(
         f"{row.arm}, best epoch {row.best_epoch} of {row.num_epochs}, {duration(row.seconds)}",
-        ("part ", *(_COLUMNS[name][0] for name in names)),
-        [(part, *(_COLUMNS[name][1](row.metrics[part][name]) for name in names)) for part in PARTS],
+        ("part ", *(_title(name, row.metrics["test"]) for name in names)),
+        [(part, *(_cell(name, row.metrics[part]) for name in names)) for part in PARTS],
     )
     out.print(f"Everything is in {place}", markup=False, soft_wrap=True)
 

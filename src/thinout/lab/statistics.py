@@ -25,7 +25,7 @@ MAX_SEEDS_NEEDED = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A mean with its confidence interval; `low` and `high` are None where n < 2 leaves them unknown."""
+    """A mean or share with its confidence interval; `low` and `high` are None where n < 2 leaves a mean's unknown."""
 
     n: int
     mean: float
@@ -114,6 +114,43 @@ def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
         return Interval(n=n, mean=mean, low=None, high=None, level=level)
     half = _half_width(array, level)
     return Interval(n=n, mean=mean, low=mean - half, high=mean + half, level=level)
+
+
+def share_interval(count: int, n: int, level: float = 0.95) -> Interval:
+    r"""Return the share of `count` among `n` independent examples with its exact interval.
+
+    The bounds are the shares under which so many, or so few, would come up with probability (1 - level) / 2:
+
+    .. math:: \sum_{k \ge count} \binom n k low^k (1 - low)^{n - k} = \sum_{k \le count} \binom n k high^k
+        (1 - high)^{n - k} = (1 - level) / 2
+
+    It covers examples, not seeds: what another test set of this size could have said of this very network.
+
+    Args:
+        count: how many of the examples, for example errors.
+        n: examples.
+        level: confidence level, between 0 and 1.
+
+    Raises:
+        ValueError: `n` is not positive, `count` is not in [0, n], or `level` is not between 0 and 1.
+
+    Example:
+        >>> interval = share_interval(1, 10)
+        >>> interval.mean, round(interval.low, 4), round(interval.high, 4)
+        (0.1, 0.0025, 0.445)
+
+    Source: Clopper and Pearson, 1934, "The use of confidence or fiducial limits illustrated in the case of the
+    binomial".
+    """
+    from scipy.special import betaincinv
+
+    check_count("share_interval", "n", n)
+    if not 0 <= count <= n:
+        bad_value("share_interval", "count", f"in [0, {n}], the number of examples", count)
+    tail = (1 - _check_level("share_interval", level)) / 2
+    low = float(betaincinv(count, n - count + 1, tail)) if count else 0.0
+    high = float(betaincinv(count + 1, n - count, 1 - tail)) if count < n else 1.0
+    return Interval(n=n, mean=count / n, low=low, high=high, level=level)
 
 
 def paired_difference(arm: npt.ArrayLike, baseline: npt.ArrayLike, level: float = 0.95) -> PairedDifference:

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from thinout._checks import check_choice
 from thinout.lab.metrics import binary_metrics, classification_metrics, nll_by_example
+from thinout.lab.statistics import share_interval
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -88,8 +89,13 @@ class Classification(Task):
         return (len(targets), num_outputs)
 
     def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-        """Return NLL, error, ECE and balanced error; of two classes also recall, F1 and area under the ROC curve."""
+        """Return NLL, error with its interval, ECE and balanced error; of two classes also recall, F1 and ROC area.
+
+        ``error_low`` and ``error_high`` bound the exact 95 % interval over examples, see `share_interval`.
+        """
         found = classification_metrics(outputs, targets)
+        interval = share_interval(int(self.errors(outputs, targets).sum()), len(targets))
+        found |= {f"error_{bound}": float(getattr(interval, bound)) for bound in ("low", "high")}
         return found | binary_metrics(outputs, targets) if outputs.shape[1] == 2 else found
 
     def arrays(self, outputs: Tensor, targets: Tensor) -> Arrays:

@@ -13,8 +13,8 @@ DEFAULT = "fashion-mnist-small"
 GREY = ("fashion-mnist-small", "mnist-small", "fashion-mnist", "mnist")
 SIGNS = ("gtsrb-small", "gtsrb")
 
-SIGN_VIEW = Sign(degrees=10, shift=0.08, scale=0.1)
-"""How training images of signs are moved: what a sign's frame differs by from the next, as its finder crops it."""
+SIGN_VIEW = Sign(degrees=12, shift=0.1, scale=0.12, stretch=0.1, shear=0.1, blur=1.0, local=True)
+"""How signs are seen, and moved in training: by what one sign differs from the next as a driver nears them."""
 
 
 def image_data(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit, grid
+from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit, Verdict, grid
 from thinout.lab.claims._deep import ARMS, DEPTHS, gradient_norms
 from thinout.lab.claims._evidence import Evidence
 
@@ -35,25 +35,21 @@ def judge(evidence: Evidence) -> Finding:
             change = evidence.difference(arm, "none", activation, depth)
             name = f"{activation}, depth {depth:g}: {arm} minus none"
             effects.append(Effect.of(name, change))
+    verdict: Verdict = "refuted"
     if all(beats_scale):
         verdict, text = "supported", "Dropout keeps the gradient of early layers larger than the scale alone would."
     elif not any(beats_none):
-        verdict, text = "refuted", "Dropout makes the gradient of early layers no larger with either activation."
+        text = "Dropout makes the gradient of early layers no larger with either activation."
     elif not any(beats_scale):
-        verdict, text = (
-            "refuted",
-            (
-                "Where the gradient of early layers is larger with dropout, the factor 1 / (1 - p) does it: the same "
-                "net without masks, its weights scaled alike, does no worse."
-            ),
+        text = (
+            "Where the gradient of early layers is larger with dropout, the factor 1 / (1 - p) does it: the same "
+            "net without masks, its weights scaled alike, does no worse."
         )
     else:
-        verdict, text = (
-            "conditional",
-            "Beyond its mere scale, dropout keeps the gradient of early layers larger with one activation alone.",
-        )
+        verdict = "conditional"
+        text = "Beyond its mere scale, dropout keeps the gradient of early layers larger with one activation alone."
     condition = "the activation" if verdict == "conditional" else ""
-    return Finding(verdict=verdict, sentence=text, effects=tuple(effects), condition=condition)  # type: ignore[arg-type]
+    return Finding(verdict=verdict, sentence=text, effects=tuple(effects), condition=condition)
 
 
 CLAIM = Claim(

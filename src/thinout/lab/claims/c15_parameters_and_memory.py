@@ -51,7 +51,7 @@ def measure(unit: Unit, size: Size) -> Mapping[str, float]:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         cross_entropy(model(x), labels)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        cross_entropy(model(x), labels).backward()  # type: ignore[no-untyped-call]
+        cross_entropy(model(x), labels).backward()  # type: ignore[no-untyped-call]  # torch's
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     activations = sum(size for place, size in kept.items() if place not in weights)
     return {
@@ -65,7 +65,8 @@ def measure(unit: Unit, size: Size) -> Mapping[str, float]:
 
 def _peak_bytes(profile: torch.profiler.profile) -> float:
     """Return the largest sum of what a step had allocated and not yet freed, from the profiler's own record."""
-    events: list[Any] = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]  # type: ignore[union-attr]
+    record: Any = profile.profiler.kineto_results  # type: ignore[union-attr]  # it ran
+    events: list[Any] = [event for event in record.events() if event.name() == "[memory]"]
     in_use = peak = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
         in_use += event.nbytes()

@@ -18,7 +18,8 @@ def sign_splits(data: ImageData, *, seed: int, validation: float = 0.2, view: Si
         data: what ``load("gtsrb")`` returns; with `ImageData.train_groups`, whole groups are held out.
         seed: decides which.
         validation: share of the tracks of every class that is held out, in (0, 1).
-        view: rotation, shift and change of size that are drawn anew for every look at a training image; None: none.
+        view: how a training image is moved, anew for every look at it, and what all images are put through; None: as
+            `Sign()`.
 
     Raises:
         ValueError, TypeError, DataError: as `split`.
@@ -30,7 +31,7 @@ def sign_splits(data: ImageData, *, seed: int, validation: float = 0.2, view: Si
         True
     """
     kept, held = cut(data, seed=seed, validation=validation)
-    plain = Sign(size=None if view is None else view.size)
+    plain = Sign() if view is None else view.still()
 
     def part(images: Tensor, labels: Tensor) -> Dataset[tuple[Tensor, ...]]:
         # Scaled up, all images of a large set would not fit into memory.

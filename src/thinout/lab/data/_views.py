@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample, interpolate
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate, pad
 from torch.utils.data import Dataset
 
 
@@ -134,29 +134,49 @@ class Sign:
         degrees: largest rotation, drawn uniformly.
         shift: largest shift in each direction, as a share of the side.
         scale: largest relative change of size.
+        stretch: largest relative change of width, while the height changes the other way.
+        shear: largest slant: movement sideways over height.
+        blur: largest share of a mean over 3x3 pixels that is mixed in, in [0, 1].
         size: side that images are scaled to, or None for the one that they have.
+        local: whether brightness and contrast are taken out around each pixel too, by `locally_normalised`: a shadow
+            across a sign is then gone as well.
 
-    With the first three 0 nothing is drawn. Signs are not mirrored: a mirrored one is often another sign.
+    With the first six 0 nothing is drawn. Signs are not mirrored: a mirrored one is often another sign.
     """
 
     degrees: float = 0.0
     shift: float = 0.0
     scale: float = 0.0
+    stretch: float = 0.0
+    shear: float = 0.0
+    blur: float = 0.0
     size: int | None = None
+    local: bool = False
+
+    def still(self) -> Sign:
+        """Return the view that draws nothing: what images are tested with."""
+        return Sign(size=self.size, local=self.local)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return inputs (N, C, H, W)."""
         images = standardised(pixels)
         if self.size is not None and images.shape[-1] != self.size:
             images = interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
-        return self._moved(images) if self.degrees or self.shift or self.scale else images
+        if self.degrees or self.shift or self.scale or self.stretch or self.shear:
+            images = self._moved(images)
+        if self.blur:
+            images = images.lerp(_box_mean(images, 3), self.blur * torch.rand(len(images), 1, 1, 1))
+        return locally_normalised(images) if self.local else images
 
     def _moved(self, images: Tensor) -> Tensor:
-        angle, size, right, down = torch.rand(4, len(images)).mul_(2).sub_(1)
+        angle, size, right, down, width, slant = torch.rand(6, len(images)).mul_(2).sub_(1)
         angle, size = angle * (self.degrees * torch.pi / 180), 1 + self.scale * size
-        cos, sin = size * angle.cos(), size * angle.sin()
+        wide, high = size * (1 + self.stretch * width), size * (1 - self.stretch * width)
         # In coordinates where the image spans [-1, 1]: a share of the side is twice as much there.
-        rows = [torch.stack([cos, -sin, 2 * self.shift * right]), torch.stack([sin, cos, 2 * self.shift * down])]
+        rows = [
+            torch.stack([wide * angle.cos(), self.shear * slant - wide * angle.sin(), 2 * self.shift * right]),
+            torch.stack([high * angle.sin(), high * angle.cos(), 2 * self.shift * down]),
+        ]
         grid = affine_grid(torch.stack(rows).permute(2, 0, 1), list(images.shape), align_corners=False)
         return grid_sample(images, grid, padding_mode="border", align_corners=False)
 
@@ -168,3 +188,30 @@ def standardised(pixels: Tensor) -> Tensor:
     centred = images - images.mean(dims, keepdim=True)
     # Whole numbers that are not all equal deviate by more than this; so only a constant image is touched by it.
     return centred / centred.square().mean(dims, keepdim=True).sqrt().clamp(min=1e-3)
+
+
+def locally_normalised(images: Tensor) -> Tensor:
+    r"""Return images with mean and deviation around each pixel taken out: local contrast normalisation.
+
+    With $m$ the mean of the channels around a pixel and $s$ their deviation there,
+    $(x - m) / \max(s, \bar s / 2)$ where $\bar s$ is the mean of $s$ over the image: what is flat stays flat, and is
+    not blown up into noise. "Around" is a triangular window that reaches over a quarter of the side.
+
+    Args:
+        images: (N, C, H, W).
+
+    Source: Jarrett, Kavukcuoglu, Ranzato, LeCun 2009, "What is the best multi-stage architecture for object
+    recognition?", ICCV, where the floor is the whole mean and the window Gaussian; Sermanet, LeCun 2011,
+    "Traffic sign recognition with multi-scale convolutional networks", IJCNN, for these images.
+    """
+    grey = images.mean(1, keepdim=True)
+    window = 2 * (images.shape[-1] // 8) + 1
+    centre = _box_mean(_box_mean(grey, window), window)
+    spread = _box_mean(_box_mean((grey - centre).square(), window), window).sqrt()
+    floor = (spread.mean((1, 2, 3), keepdim=True) / 2).clamp(min=1e-3)
+    return (images - centre) / torch.maximum(spread, floor)
+
+
+def _box_mean(images: Tensor, window: int) -> Tensor:
+    """Return the mean over a square around each pixel; beyond the border its pixels go on."""
+    return avg_pool2d(pad(images, (window // 2,) * 4, mode="replicate"), window, stride=1)
