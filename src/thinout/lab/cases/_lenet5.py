@@ -11,8 +11,8 @@ from thinout.lab.models import LeNet5
 
 _SMALL = Recipe(epochs=40, patience=8)
 _FULL = Recipe(epochs=12, batch_size=128, schedule="cosine", patience=None)
-_SIGNS = Recipe(epochs=30, schedule="cosine", patience=None)
-_ALL_SIGNS = Recipe(epochs=15, batch_size=128, schedule="cosine", patience=None)
+_SIGNS = Recipe(epochs=80, schedule="cosine", patience=None, label_smoothing=0.05)
+_ALL_SIGNS = Recipe(epochs=15, batch_size=128, schedule="cosine", patience=None, label_smoothing=0.05)
 
 RECIPES = {"fashion-mnist": _FULL, "mnist": _FULL, "gtsrb-small": _SIGNS, "gtsrb": _ALL_SIGNS}
 
