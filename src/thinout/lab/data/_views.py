@@ -214,4 +214,6 @@ def locally_normalised(images: Tensor) -> Tensor:
 
 def _box_mean(images: Tensor, window: int) -> Tensor:
     """Return the mean over a square around each pixel; beyond the border its pixels go on."""
-    return avg_pool2d(pad(images, (window // 2,) * 4, mode="replicate"), window, stride=1)
+    reach = window // 2
+    rows = avg_pool2d(pad(images, (reach, reach, 0, 0), mode="replicate"), (1, window), stride=1)
+    return avg_pool2d(pad(rows, (0, 0, reach, reach), mode="replicate"), (window, 1), stride=1)
