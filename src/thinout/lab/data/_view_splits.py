@@ -34,8 +34,10 @@ def sign_splits(data: ImageData, *, seed: int, validation: float = 0.2, view: Si
     plain = Sign() if view is None else view.still()
 
     def part(images: Tensor, labels: Tensor) -> Dataset[tuple[Tensor, ...]]:
-        # Scaled up, all images of a large set would not fit into memory.
-        return TensorDataset(plain(images), labels) if plain.size is None else Viewed(images, labels, plain)
+        if plain.size is not None:  # scaled up, all images of a large set would not fit into memory
+            return Viewed(images, labels, plain)
+        inputs = torch.cat([plain(some) for some in images.split(4096)])  # in parts: a view needs several times theirs
+        return TensorDataset(inputs, labels)
 
     train_images, train_labels = tensors(data.train_images, data.train_labels)
     test = part(*tensors(data.test_images, data.test_labels))
