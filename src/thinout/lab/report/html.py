@@ -113,10 +113,10 @@ def _lead(analysis: Analysis) -> list[str]:
     if len(analysis.arms) == 1:
         return []
     if headline.is_baseline:
-        return [f"On the validation part no arm was better than {baseline}, so no arm was picked for the test images."]
+        return [f"On the validation part no arm was better than {baseline}, so no arm was picked for the test part."]
     return [
         f"{clean(headline.arm)} had the lowest validation {metric} of {plural(len(analysis.arms) - 1, 'arm')} beside "
-        f"{baseline}, and was then compared with {baseline} once, on the test images.",
+        f"{baseline}, and was then compared with {baseline} once, on the test part.",
     ]
 
 
@@ -147,7 +147,7 @@ def _difference_facts(analysis: Analysis, rows: Sequence[Row]) -> list[Fact]:
     if bootstrap is None or bootstrap.low is None or bootstrap.high is None:
         return facts
     over_images = interval(scale * bootstrap.low, scale * bootstrap.high, digits)
-    return [*facts, Fact("Over test images", over_images, f"95 % bootstrap over {bootstrap.n:,} images, same networks")]
+    return [*facts, Fact("Over test examples", over_images, f"95 % bootstrap over {bootstrap.n:,} examples, same networks")]
 
 
 def _convergence_fact(analysis: Analysis) -> Fact:
