@@ -37,7 +37,9 @@ def test_a_row_holds_what_the_contract_says_and_survives_the_disk(tmp_path: Path
     row = train_run(run)
     assert (row.status, row.reason, row.best_epoch, row.num_epochs) == ("done", None, 1, 1)
     assert list(row.metrics) == ["train", "validation", "test"]
-    assert all(set(values) == {"nll", "error", "ece", "balanced_error"} for values in row.metrics.values())
+    names = {"nll", "error", "error_low", "error_high", "ece", "balanced_error"}
+    assert all(set(values) == names for values in row.metrics.values())
+    assert all(0 <= part["error_low"] < part["error"] < part["error_high"] <= 1 for part in row.metrics.values())
     assert row.arrays["test_nll"].shape == row.arrays["test_label"].shape == (2000,)
     assert row.arrays["test_nll"].mean(dtype="float64") == pytest.approx(row.metrics["test"]["nll"], rel=1e-6)
     assert (row.arrays["test_prediction"] != row.arrays["test_label"]).mean() == row.metrics["test"]["error"]

@@ -36,7 +36,8 @@ def sign_splits(data: ImageData, *, seed: int, validation: float = 0.2, view: Si
     def part(images: Tensor, labels: Tensor) -> Dataset[tuple[Tensor, ...]]:
         if plain.size is not None:  # scaled up, all images of a large set would not fit into memory
             return Viewed(images, labels, plain)
-        inputs = torch.cat([plain(some) for some in images.split(4096)])  # in parts: a view needs several times theirs
+        # In parts, since a view needs several times the memory of what it returns.
+        inputs = torch.cat([plain(images[at : at + 4096]) for at in range(0, len(images), 4096)])
         return TensorDataset(inputs, labels)
 
     train_images, train_labels = tensors(data.train_images, data.train_labels)

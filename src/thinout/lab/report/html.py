@@ -147,7 +147,10 @@ def _difference_facts(analysis: Analysis, rows: Sequence[Row]) -> list[Fact]:
     if bootstrap is None or bootstrap.low is None or bootstrap.high is None:
         return facts
     over_images = interval(scale * bootstrap.low, scale * bootstrap.high, digits)
-    return [*facts, Fact("Over test examples", over_images, f"95 % bootstrap over {bootstrap.n:,} examples, same networks")]
+    return [
+        *facts,
+        Fact("Over test examples", over_images, f"95 % bootstrap over {bootstrap.n:,} examples, same networks"),
+    ]
 
 
 def _convergence_fact(analysis: Analysis) -> Fact:
