@@ -125,9 +125,8 @@ def test_blur_mixes_in_the_mean_of_the_neighbours() -> None:
     share = (seen[:, 0, 16, 17] - base) / (seen[:, 0, 15:18, 15:18].sum((1, 2)) - 9 * base)
     assert 0 <= share.min() < 0.001  # a ninth of what is mixed in
     assert 0.6 / 9 - 0.001 < share.max() <= 0.6 / 9 + 1e-5
-    torch.testing.assert_close(
-        share.mean().item(), 0.3 / 9, atol=4 * 0.6 / 9 / (12 * 3000) ** 0.5, rtol=0
-    )  # 1 in 16,000
+    sd = 0.6 / 9 / 12**0.5  # of a uniform draw
+    assert abs(share.mean().item() - 0.3 / 9) < 4 * sd / 3000**0.5  # false-alarm rate 6e-5, seed fixed
 
 
 def test_a_shadow_and_contrast_are_gone_where_they_are_taken_out_locally() -> None:

@@ -146,10 +146,10 @@ def _difference_facts(analysis: Analysis, rows: Sequence[Row]) -> list[Fact]:
     bootstrap = analysis.headline.bootstrap
     if bootstrap is None or bootstrap.low is None or bootstrap.high is None:
         return facts
-    over_images = interval(scale * bootstrap.low, scale * bootstrap.high, digits)
+    over_examples = interval(scale * bootstrap.low, scale * bootstrap.high, digits)
     return [
         *facts,
-        Fact("Over test examples", over_images, f"95 % bootstrap over {bootstrap.n:,} examples, same networks"),
+        Fact("Over test examples", over_examples, f"95 % bootstrap over {bootstrap.n:,} examples, same networks"),
     ]
 
 

@@ -164,7 +164,7 @@ def _sparsity(material: Material) -> Picture:
     heading = "Activation sparsity, layer by layer"
     if not layers:
         return Picture(heading=heading, missing="No run recorded its activations.")
-    caption = "Share of exact zeros after each activation on the test images, dropout off: mean and 95 % interval."
+    caption = "Share of exact zeros after each activation on the test part, dropout off: mean and 95 % interval."
     return Picture(heading=heading, svgs=[("", figures.sparsity("sparsity", layers))], caption=caption)
 
 
@@ -188,11 +188,12 @@ def _confusion(material: Material) -> Picture:
     svg = figures.confusion_matrix("confusion", counts, names, arm=arm)
     mistakes = figures.confusions(counts, names, most=3)
     listing = "; ".join(
-        f"{clean(true)} taken for {clean(guess)} ({100 * share:.1f} % of its images)"
+        f"{clean(true)} taken for {clean(guess)} ({100 * share:.1f} % of its class)"
         for true, guess, _, share in mistakes
     )
-    caption = f"Counts of test images, summed over {plural(len(rows), 'seed')}; the shade is the share of the row. " + (
-        f"Most often: {listing}." if mistakes else "There are no mistakes."
+    caption = (
+        f"Counts of test examples, summed over {plural(len(rows), 'seed')}; the shade is the share of the row. "
+        + (f"Most often: {listing}." if mistakes else "There are no mistakes.")
     )
     width = round(figures.confusion_width(len(counts), names))
     return Picture(

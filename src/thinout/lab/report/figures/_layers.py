@@ -90,4 +90,4 @@ def _alt(layers: Sequence[tuple[str, Sequence[Estimate]]]) -> str:
     if not layers:
         return "Share of zero activations: no layer was measured."
     texts = [f"{name}: " + ", ".join(f"{item.name} {item.text(1)}" for item in estimates) for name, estimates in layers]
-    return "Share of exact zeros after each activation, in percent, on test images. " + "; ".join(texts) + "."
+    return "Share of exact zeros after each activation, in percent, on the test part. " + "; ".join(texts) + "."
