@@ -208,8 +208,8 @@ def test_one_seed_and_one_arm_say_that_nothing_was_compared(tmp_path: Path) -> N
     assert page.all("h1")[0].text == "Nothing to compare: only none has finished runs."
     missing = [element.text for element in page.all("p") if element.attributes.get("class") == "missing"]
     assert missing == [
-        "There is no other arm than none.",
-        "There is no second arm to compare filters with.",
+        "Difference in test NLL to none. There is no other arm than none.",
+        "Filters of the first convolution. There is no second arm to compare filters with.",
         "The command was not recorded.",
     ]
 
@@ -219,10 +219,10 @@ def test_rows_with_metrics_alone_say_what_is_missing(tmp_path: Path) -> None:
     assert set(page.figures()) == {"forest", "rates", "gap"}
     missing = [element.text for element in page.all("p") if element.attributes.get("class") == "missing"]
     assert missing == [
-        "No run recorded its activations.",
+        "Activation sparsity, layer by layer. No run recorded its activations.",
         "No run recorded its epochs.",
-        "No run of this arm recorded its predictions.",
-        "No pair of runs recorded filters: the network may have no convolution.",
+        "Confusion matrix of p=0.5. No run of this arm recorded its predictions.",
+        "Filters of the first convolution. No pair of runs recorded filters: the network may have no convolution.",
         "The command was not recorded.",
         "No run recorded versions or hardware.",
     ]

@@ -26,7 +26,7 @@ class Picture:
         heading: its title.
         svgs: pairs (label, SVG); none where there is nothing to draw.
         caption: how to read it.
-        missing: the sentence that stands in its place.
+        missing: the sentence that stands for it where there is nothing to draw.
         natural_width: CSS pixels below which it scrolls in its own box instead of shrinking; 0 lets it shrink.
     """
 
@@ -51,6 +51,16 @@ class Section:
     pictures: Sequence[Picture]
     text: str = ""
     is_small: bool = False
+
+    @property
+    def drawn(self) -> list[Picture]:
+        """Pictures that there are."""
+        return [picture for picture in self.pictures if picture.svgs]
+
+    @property
+    def missing(self) -> list[Picture]:
+        """Pictures that a line under the others stands for: a card with nothing in it would only take space."""
+        return [picture for picture in self.pictures if not picture.svgs]
 
 
 @dataclass(frozen=True)
