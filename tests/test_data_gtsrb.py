@@ -1,7 +1,8 @@
-"""Traffic signs: archives in the official layout, the packed subset, and splits that keep a track together."""
+"""Traffic signs: archives in the official layout, the subset, packed or cut out, and splits that keep tracks whole."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from PIL import Image
 
 from thinout.lab import data
 from thinout.lab.data import DataError, Sign, sign_splits
-from thinout.lab.data._gtsrb import NUM_CLASSES, from_archives, from_packed
+from thinout.lab.data._gtsrb import NUM_CLASSES, from_archives, from_packed, is_small_test
+from thinout.lab.data._sets import DATA_SETS
 
 HEAD = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
 TRACKS, FRAMES = 3, 2
@@ -135,6 +137,82 @@ def test_the_packed_form_must_have_its_arrays(tmp_path: Path) -> None:
         from_packed(tmp_path / "other.npz", name="signs")
 
 
+SMALL_FRAMES, SMALL_TEST = (8, 22, 29), (0, 4, 8, 12, 20, 24, 28, 32, 40)  # of frames 0 to 29, of images 0 to 40
+
+
+def plain(*colour: int) -> bytes:
+    """Return an image of one colour, which scaling does not change."""
+    return encoded(np.full((3, 4, 3), colour, np.uint8), "PPM")
+
+
+@pytest.fixture
+def small_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Write tracks of 30 frames, one of 29, and 41 test images; what `gtsrb-small` leaves out of them is no image."""
+    tracks = [(0, 0, 30), (0, 1, 29), (42, 0, 30)]
+    training: dict[str, bytes] = {}
+    rows: dict[int, list[str]] = {0: [HEAD], 42: [HEAD]}
+    for label, track, num_frames in tracks:
+        for frame in range(num_frames):
+            name = f"{track:05d}_{frame:05d}.ppm"
+            content = plain(label, track, frame) if frame in SMALL_FRAMES else b"never decoded"
+            training[f"GTSRB/Final_Training/Images/{label:05d}/{name}"] = content
+            rows[label].append(row(name, label))
+    for label, lines in rows.items():
+        training[f"GTSRB/Final_Training/Images/{label:05d}/GT-{label:05d}.csv"] = "\n".join(lines).encode()
+    test = {
+        f"GTSRB/Final_Test/Images/{number:05d}.ppm": plain(200, 0, number) if number in SMALL_TEST else b"never decoded"
+        for number in range(41)
+    }
+    answers = "\n".join([HEAD, *(row(f"{number:05d}.ppm", number) for number in range(41))]).encode()
+    small = data.describe("gtsrb-small")
+    others = tuple(dataclasses.replace(file, sha256=None, md5=None) for file in small.other_files)
+    monkeypatch.setitem(DATA_SETS, small.name, dataclasses.replace(small, num_train=8, num_test=9, other_files=others))
+    monkeypatch.setenv("THINOUT_DATA", str(tmp_path))
+    monkeypatch.setenv("THINOUT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "gtsrb").mkdir()
+    contents = (training, test, {"GT-final_test.csv": answers})
+    return [write_zip(tmp_path / "gtsrb" / file.name, content) for file, content in zip(others, contents, strict=True)]
+
+
+def test_the_small_set_is_cut_out_of_the_official_archives(small_archives: list[Path]) -> None:
+    assert [check.path for check in data.check("gtsrb-small")] == small_archives
+    signs = data.load("gtsrb-small")
+    assert signs.train_images.shape == (8, 32, 32, 3)
+    assert signs.train_images[:, 31, 31].tolist() == [
+        [0, 0, 8], [0, 0, 22], [0, 0, 29], [0, 1, 8], [0, 1, 22], [42, 0, 8], [42, 0, 22], [42, 0, 29]
+    ]  # fmt: skip  # class, track, frame
+    assert signs.train_labels.tolist() == [0] * 5 + [42] * 3
+    assert signs.train_groups.tolist() == [0, 0, 0, 1, 1, 42_000, 42_000, 42_000]
+    assert signs.test_images[:, 0, 0].tolist() == [[200, 0, number] for number in SMALL_TEST]
+    assert signs.test_labels.tolist() == list(SMALL_TEST)
+    with pytest.raises(DataError, match="an image"):  # the full set decodes them all
+        from_archives(*small_archives, name="gtsrb")
+
+
+@pytest.mark.usefixtures("small_archives")
+def test_another_number_of_images_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DATA_SETS, "gtsrb-small", dataclasses.replace(data.describe("gtsrb-small"), num_test=10))
+    with pytest.raises(DataError, match="`test images` must be 10, got 9"):
+        data.load("gtsrb-small")
+
+
+def test_the_packed_file_goes_before_the_archives(small_archives: list[Path]) -> None:
+    packed = small_archives[0].parents[1] / "gtsrb32" / "gtsrb32-subset.npz"
+    packed.parent.mkdir()
+    packed.write_bytes(b"damaged")
+    assert [(check.path, check.state) for check in data.check("gtsrb-small")] == [(packed, "differs")]
+    with pytest.raises(DataError, match="of sha256:58f9df2a"):
+        data.load("gtsrb-small")
+
+
+def test_a_chosen_frame_that_is_missing_is_named(small_archives: list[Path]) -> None:
+    label = "GTSRB/Final_Training/Images/00000"
+    table = "\n".join([HEAD, *(row(f"00000_{frame:05d}.ppm", 0) for frame in range(30))]).encode()
+    write_zip(small_archives[0], {f"{label}/00000_00008.ppm": plain(1, 2, 3), f"{label}/GT-00000.csv": table})
+    with pytest.raises(DataError, match=r"a difference at \[\(0, 0, 22\), \(0, 0, 29\)\]"):
+        data.load("gtsrb-small")
+
+
 def test_other_archives_of_the_same_names_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THINOUT_DATA", str(tmp_path))
     (tmp_path / "gtsrb").mkdir()
@@ -147,10 +225,20 @@ def test_other_archives_of_the_same_names_are_refused(tmp_path: Path, monkeypatc
 
 def test_missing_archives_say_where_how_and_what_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THINOUT_DATA", str(tmp_path))
+    monkeypatch.setenv("THINOUT_CACHE", str(tmp_path / "cache"))
     with pytest.raises(DataError, match=r"thinout data fetch gtsrb`.*`thinout study lenet5` needs no download"):
         data.load("gtsrb")
-    with pytest.raises(DataError, match=r"Get it from https://benchmark\.ini\.rub\.de"):
+    with pytest.raises(DataError) as caught:
         data.load("gtsrb-small")
+    text = str(caught.value)
+    for place in ("gtsrb32", "gtsrb"):
+        for root in (tmp_path, tmp_path / "cache"):
+            assert f"{root / place} or" in text or f"{root / place}, got" in text
+    assert "got no gtsrb32-subset.npz, nor instead GTSRB_Final_Training_Images.zip, GTSRB_Final_Test_Images.zip" in text
+    assert "`thinout data fetch gtsrb-small`, or set THINOUT_DATA to the folder that holds gtsrb32/ or gtsrb/." in text
+    assert [check.file.name for check in data.check("gtsrb-small") if check.file.url] == [
+        file.name for file in data.describe("gtsrb").files
+    ]
 
 
 @pytest.mark.data
@@ -161,3 +249,15 @@ def test_the_packed_subset_has_all_classes_and_three_frames_a_track() -> None:
     assert set(signs.train_labels.tolist()) == set(signs.test_labels.tolist()) == set(range(43))
     _, counts = np.unique(signs.train_groups, return_counts=True)
     assert np.median(counts) == 3
+
+
+@pytest.mark.data
+@pytest.mark.skipif("THINOUT_DATA" not in os.environ, reason="THINOUT_DATA is not set")
+def test_the_packed_subset_has_the_frames_and_the_test_images_that_are_cut_out() -> None:
+    """GTSRB has 12,630 test images, and tracks of 30 frames, but for one of class 33 that has 29 (0 to 28)."""
+    with np.load(Path(os.environ["THINOUT_DATA"]) / "gtsrb32" / "gtsrb32-subset.npz") as packed:
+        tracks = packed["y_train"].astype(int) * 1000 + packed["track_train"]
+        frames, names = packed["frame_train"], packed["test_filename"].tolist()
+    assert names == [f"{number:05d}.ppm" for number in range(12_630) if is_small_test(number)]
+    for track in np.unique(tracks).tolist():
+        assert tuple(frames[tracks == track]) == (SMALL_FRAMES[:2] if track == 33_019 else SMALL_FRAMES)

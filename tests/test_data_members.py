@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,9 +94,63 @@ def test_an_archive_cut_short_is_an_error_or_whole(tmp_path: Path, kind: str) ->
         except DataError:
             errors += 1
             continue
-        # A plain tar file may end behind any member; of the others the end of the padding alone can be missing.
-        assert got == (WAVS[: len(got)] if kind == "tar" else WAVS)
+        assert got == WAVS  # the padding alone is missing
     assert errors > 20
+
+
+BLOCKS = [(f"{name}.wav", name.encode() * 512) for name in "abcd"]
+FOUR = tar_of(*((info(name, 512), content) for name, content in BLOCKS), form=tarfile.USTAR_FORMAT)
+# Block 2 k is the header of member k, block 2 k + 1 its content, blocks 8 and 9 are the two of zeros.
+PACKS = {"tar": bytes, "tar.gz": gzip.compress, "tar.xz": lzma.compress, "tar.bz2": bz2.compress}
+
+
+@pytest.mark.parametrize("pack", PACKS)
+@pytest.mark.parametrize("length", [512, 2 * 512, 4 * 512, 4 * 512 + 100, 5 * 512, 8 * 512, 9 * 512, 10 * 512 - 1])
+def test_a_tar_file_without_its_end_is_cut_short(tmp_path: Path, pack: str, length: int) -> None:
+    assert read(tmp_path, PACKS[pack](FOUR[: 10 * 512])) == BLOCKS
+    with pytest.raises(DataError, match=r"a complete zip or tar archive, got .*(cut short|unexpected end of data)"):
+        read(tmp_path, PACKS[pack](FOUR[:length]))
+
+
+@pytest.mark.parametrize("pack", PACKS)
+@pytest.mark.parametrize("header", range(4))
+def test_a_changed_bit_in_any_header_of_a_tar_file_is_an_error(tmp_path: Path, pack: str, header: int) -> None:
+    content = bytearray(FOUR)
+    content[2 * header * 512 + 5] ^= 1
+    with pytest.raises(DataError, match="bad checksum"):
+        read(tmp_path, PACKS[pack](content))
+
+
+NOISE = np.random.default_rng(0).bytes(200_000)  # not to be compressed: it stands in the file as it is
+
+
+@pytest.mark.parametrize(
+    "pack", [lambda tar: gzip.compress(tar, 0), gzip.compress, lzma.compress], ids=["stored", "gz", "xz"]
+)
+def test_a_changed_bit_of_a_content_is_found_by_the_checksum(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    content = bytearray(pack(tar_of((info("x.wav", len(NOISE)), NOISE))))
+    content[content.index(NOISE[30_000:30_020])] ^= 1
+    with pytest.raises(DataError, match=r"a complete zip or tar archive, got .*(CRC|Corrupt)"):
+        read(tmp_path, bytes(content))
+
+
+@pytest.mark.parametrize("between", [b"", bytes(4), lzma.compress(b""), bytes(2**17)])
+def test_an_xz_file_of_several_streams_is_read_to_its_end(tmp_path: Path, between: bytes) -> None:
+    parts = [lzma.compress(FOUR[start : start + 1000]) for start in range(0, len(FOUR), 1000)]
+    whole = between.join(parts) + bytes(8)
+    assert read(tmp_path, whole) == BLOCKS
+    with pytest.raises(DataError, match="EOFError: it is cut short"):
+        read(tmp_path, whole[:-20])
+    with pytest.raises(DataError, match="ReadError: unexpected end of data"):
+        read(tmp_path, between.join(parts[:3]))  # 3,000 of 10,240 bytes, in the third content
+    with pytest.raises(DataError, match="LZMAError"):
+        read(tmp_path, whole + b"what is no stream")
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_long_chain_of_headers_is_an_error(tmp_path: Path, kind: bytes) -> None:
+    with pytest.raises(DataError, match="a complete zip or tar archive, got RecursionError"):
+        read(tmp_path, 2000 * info("h", 0, kind).tobuf() + FOUR)
 
 
 DAMAGED = {
@@ -233,13 +288,19 @@ def test_a_bomb_in_a_header_that_tarfile_reads_by_itself_is_refused(tmp_path: Pa
     assert peak_of_refusal(tmp_path, bomb, "when decompressed, got more") < 2**24
 
 
+def test_a_bomb_behind_the_end_of_a_tar_file_is_refused(tmp_path: Path) -> None:
+    bomb = gzip.compress(FOUR + bytes(2**25), compresslevel=1)
+    assert peak_of_refusal(tmp_path, bomb, "when decompressed, got more") < 2**24
+
+
 def test_empty_members_without_end_are_refused(tmp_path: Path) -> None:
     many = b"".join(info(f"{number}.txt").tobuf() for number in range(200))
     with pytest.raises(DataError, match="at most 100 members"):
         read(tmp_path, gzip.compress(many), max_members=100)
 
 
-def test_an_xz_file_may_not_ask_for_any_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [b"", lzma.compress(b"")])
+def test_no_stream_of_an_xz_file_may_ask_for_any_memory(tmp_path: Path, before: bytes) -> None:
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 2**29, "mode": lzma.MODE_FAST, "mf": lzma.MF_HC3, "nice_len": 8}]
     # The encoder would take gigabytes: instead the dictionary's size in the block header is changed, and its CRC.
     content = bytearray(lzma.compress(good_tar(), filters=[filters[0] | {"dict_size": 2**16}]))
@@ -249,7 +310,7 @@ def test_an_xz_file_may_not_ask_for_any_memory(tmp_path: Path) -> None:
     header[place] = 40  # 4 GiB - 1
     content[start : start + length] = header + struct.pack("<I", zlib.crc32(header))
     with pytest.raises(DataError, match="Memory usage limit"):
-        read(tmp_path, bytes(content))
+        read(tmp_path, before + content)
 
 
 @pytest.mark.parametrize("make", [lambda path: None, Path.mkdir], ids=["absent", "folder"])

@@ -84,11 +84,25 @@ def test_what_is_no_wav_file_is_an_error(content: bytes) -> None:
         read_wav(content, "x.wav", rate=RATE)
 
 
-def test_floating_point_is_another_format() -> None:
+def test_floating_point_is_another_format_that_can_be_converted() -> None:
     content = bytearray(wav())
     content[20:22] = struct.pack("<H", 3)  # IEEE float
-    with pytest.raises(DataError, match="PCM"):
+    with pytest.raises(DataError, match=r"PCM.*unknown format: 3\. Convert it: .* -ar 8000"):
         read_wav(bytes(content), "x.wav", rate=RATE)
+
+
+def test_an_extensible_header_of_24_bit_is_another_format_that_can_be_converted() -> None:
+    pcm = struct.pack("<H", 1) + bytes.fromhex("000000001000800000aa00389b71")
+    form = struct.pack("<HHIIHHHHI", 0xFFFE, 1, RATE, 3 * RATE, 3, 24, 22, 24, 4) + pcm
+    chunks = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", 6) + bytes(6)
+    with pytest.raises(DataError, match=r"^x.wav: .*(65534|24 bit).*Convert it: .* -ar 8000"):
+        read_wav(b"RIFF" + struct.pack("<I", len(chunks)) + chunks, "x.wav", rate=RATE)
+
+
+def test_what_is_damaged_is_not_to_be_converted() -> None:
+    with pytest.raises(DataError) as caught:
+        read_wav(wav()[:30], "x.wav", rate=RATE)
+    assert "Convert" not in str(caught.value)
 
 
 def plain_log_mel(clip: np.ndarray, num_mels: int, window: int, hop: int) -> np.ndarray:

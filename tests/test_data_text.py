@@ -64,7 +64,8 @@ def test_messages_are_read_packed_and_plain(tmp_path: Path, packed: bool, end: s
         (b"ham\tgood\n\nham\tgood\n", "`line 2`"),
         (b"ham\t\n", "`line 1`"),
         ("ham\tgood\nham\t£5\n".encode("latin-1"), "`line 2` must be in UTF-8, got byte 0xa3"),
-        ("\ufeffham\tgood\n".encode(), "`line 1`"),
+        ("\ufeffham\tgood\n".encode() + b"ham\t5\n\xa3\n", "`line 3` must be in UTF-8, got byte 0xa3"),
+        ("ham\tgood\n\ufeffham\tgood\n".encode(), "`line 2`"),
         (zipped({"other": b"ham\tgood\n"}), "with one file SMSSpamCollection, got 0"),
         (zipped({"../SMSSpamCollection": b"ham\tgood\n"}), "relative paths inside"),
         (zipped({"SMSSpamCollection": b"/etc/passwd"}, mode=stat.S_IFLNK), "got the link"),
@@ -78,6 +79,10 @@ def test_a_bad_file_is_one_sentence_with_its_line(tmp_path: Path, content: bytes
         read_messages(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_mark_of_utf_8_before_the_first_line_is_no_part_of_it(tmp_path: Path) -> None:
+    assert read_messages(written(tmp_path, b"\xef\xbb\xbf" + LINES.encode())).labels.tolist() == [0, 1, 0]
 
 
 def made(num_ham: int = 80, num_spam: int = 20, copies: int = 2) -> Messages:
@@ -112,9 +117,12 @@ def test_one_text_with_two_labels_is_an_error() -> None:
         message_splits(torn, seed=0)
 
 
-@pytest.mark.parametrize(("num_ham", "num_spam"), [(80, 0), (80, 1), (80, 2)])
-def test_too_few_messages_of_a_class_are_an_error(num_ham: int, num_spam: int) -> None:
-    with pytest.raises(DataError, match="at least 3 different texts"):
+@pytest.mark.parametrize(
+    ("num_ham", "num_spam", "left"),
+    [(80, 0, 0), (0, 80, 0), (80, 1, 1), (80, 2, 1)],  # of 2 texts one goes to the test part
+)
+def test_too_few_messages_of_a_class_are_an_error(num_ham: int, num_spam: int, left: int) -> None:
+    with pytest.raises(DataError, match=f"at least 3 different texts of ham and of spam, got {left} left of the rarer"):
         message_splits(made(num_ham, num_spam), seed=0)
 
 

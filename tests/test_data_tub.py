@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from pathlib import Path
 
 import _official
@@ -54,6 +55,33 @@ def test_the_older_layout_of_a_file_a_record_is_read(tmp_path: Path) -> None:
 
 def catalog(**changes: object) -> bytes:
     return json.dumps({**_official.record(0), **changes}).encode()
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, "`record` must be there once, got 0 twice. Give one tub, the folder of one drive"),
+        ({"_index": 9}, "`image` must be there once, got 0_cam_image_array_.jpg twice. Give one tub"),
+    ],
+)
+def test_several_drives_in_one_folder_are_refused(tmp_path: Path, form: str, changes: dict, sentence: str) -> None:
+    first, other = _official.tub_files(ANGLES), _official.tub_files([0.5])
+    other["catalog_0.catalog"] = catalog(**changes)
+    files = {f"data/tub_1/{name}": content for name, content in first.items()}
+    files |= {f"data/tub_2/{name}": content for name, content in other.items()}
+    make = _official.tub_folder if form == "folder" else _official.tub_archive
+    with pytest.raises(DataError, match=sentence):
+        read_tub(make(tmp_path / "tubs", files), name="two")
+
+
+def test_several_drives_of_the_older_layout_are_refused(tmp_path: Path) -> None:
+    for tub in ("tub_1", "tub_2"):
+        (tmp_path / tub).mkdir()
+        (tmp_path / tub / "record_5.json").write_text(json.dumps(_official.record(0, 0, f"{tub}.jpg")))
+        (tmp_path / tub / f"{tub}.jpg").write_bytes(_official.jpeg(9))
+    with pytest.raises(DataError, match="`record` must be there once, got 5 twice"):
+        read_tub(tmp_path, name="old")
 
 
 @pytest.mark.parametrize(
@@ -114,6 +142,43 @@ def greys_of(splits, part: str) -> np.ndarray:
     inputs = inputs[:, :, None] if inputs.dim() == 4 else inputs
     pixels = 255 * (inputs[:, 0, :, -1, -1].double() * splits.std[0] + splits.mean[0])
     return pixels.round().long().numpy()
+
+
+def test_grey_frames_of_16_bit_keep_the_higher_8(tmp_path: Path) -> None:
+    files = _official.tub_files([0.0]) | {"catalog_0.catalog": catalog(**{"cam/image_array": "x.png"})}
+    folder = _official.tub_folder(tmp_path / "tub", files)
+    Image.fromarray(np.full((120, 160), 0x4080, np.uint16)).save(folder / "images" / "x.png")
+    assert np.unique(read_tub(folder, name="tiny").frames).tolist() == [0x40]
+
+
+def test_training_frames_are_those_whose_distance_from_each_other_frame_is_above_the_gap() -> None:
+    bits = np.random.default_rng(0)
+    for _ in range(60):
+        num, seed, num_blocks = int(bits.integers(1, 200)), int(bits.integers(0, 50)), int(bits.integers(3, 8))
+        blocks = np.arange(num) * num_blocks // num
+        tested = seed % num_blocks
+        held = (tested + 1 + seed // num_blocks % (num_blocks - 1)) % num_blocks
+        others = [place for place in range(num) if blocks[place] in (tested, held)]
+        expected = [place for place in range(num) if all(abs(place - other) > 10 for other in others)]
+        if not expected or {tested, held} - set(blocks):
+            with pytest.raises(DataError, match=f"enough for {num_blocks} blocks"):
+                drive_splits(numbered(num), seed=seed, num_blocks=num_blocks)
+        elif len(expected) > 1:  # of one frame the angle is constant
+            splits = drive_splits(numbered(num), seed=seed, num_blocks=num_blocks)
+            assert greys_of(splits, "train")[: len(splits.train) // 2, 0].tolist() == expected
+
+
+def test_the_memory_for_a_split_grows_no_faster_than_the_drive() -> None:
+    drive = Drive("long", np.zeros((20_000, 1, 1, 3), np.uint8), np.linspace(-1, 1, 20_000))
+    drive.frames[::2] = 1
+    drive_splits(drive, seed=0)  # what is loaded the first time does not count
+    tracemalloc.start()
+    try:
+        drive_splits(drive, seed=0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 500 * 20_000  # bytes; distances of each frame from each would be 20,000 x 8,000 numbers
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -12,7 +12,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -25,6 +25,7 @@ MAX_MEMBERS = 200_000
 
 _XZ_MEMORY = 2**27  # an xz file may ask for 4 GiB of dictionary; `xz -9` asks for 64 MiB
 _CHUNK = 2**16
+_ZEROS = bytes(tarfile.BLOCKSIZE)  # two such blocks end a tar file
 _REPLACE = "Do not trust this archive; get it anew from its publisher."
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
@@ -32,15 +33,21 @@ _BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile,
     # What else Python's readers let through of a damaged header: a name that is no UTF-8, a version not known.
     ValueError, NotImplementedError, struct.error, OverflowError,
+    RecursionError,  # tarfile calls itself for what follows a long name
 )  # fmt: skip
 
 
 def read_members(
-    path: Path, *, suffixes: tuple[str, ...], max_bytes: int = MAX_BYTES, max_members: int = MAX_MEMBERS
+    path: Path,
+    *,
+    suffixes: tuple[str, ...],
+    wanted: Callable[[str], bool] | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_members: int = MAX_MEMBERS,
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the regular files with some endings, in the order of the archive.
+    """Yield name and content of the regular files that are wanted, in the order of the archive.
 
-    Every member is looked at, also where its ending is not asked for. The sizes that members announce count against
+    Every member is looked at, also where it is not asked for. The sizes that members announce count against
     `max_bytes`, and so do the bytes that come out of a tar file's decompression, headers and padding included (up to
     1.5 KiB a member): neither a lie nor a bomb can fill the memory.
 
@@ -48,11 +55,14 @@ def read_members(
         path: a zip file (stored or deflated), or a tar file, plain or compressed by gzip, xz or bzip2; told apart by
             the first bytes.
         suffixes: endings of the names wanted; others are passed over.
+        wanted: says of a name with such an ending whether it is wanted; None is always. Of a zip file what is not
+            wanted is not decompressed.
         max_bytes: most decompressed bytes of all members together.
         max_members: most members, folders included.
 
     Raises:
-        DataError: the archive cannot be read, is damaged or too large, or holds a link, a device, a sparse or
+        DataError: the archive cannot be read, is damaged, cut short (a tar file that ends without its two blocks of
+            zeros is) or too large, or holds a link, a device, a sparse or
             encrypted file, a name twice, an absolute path or a path that leaves its folder.
     """
     try:
@@ -60,7 +70,8 @@ def read_members(
             magic = file.read(4)
             file.seek(0)
             members = _Members(path, max_bytes, max_members)
-            yield from (_read_zip if magic.startswith(b"PK") else _read_tar)(members, file, suffixes)
+            read = _read_zip if magic.startswith(b"PK") else _read_tar
+            yield from read(members, file, lambda name: name.endswith(suffixes) and (wanted is None or wanted(name)))
     except _BROKEN as error:
         bad_data(path, "file", "a complete zip or tar archive", f"{type(error).__name__}: {error}", _REPLACE)
     except OSError as error:
@@ -113,14 +124,14 @@ def _leaves(name: str) -> bool:
     )
 
 
-def _read_zip(members: _Members, file: IO[bytes], suffixes: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+def _read_zip(members: _Members, file: IO[bytes], wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         for entry in entries:  # all of them, before a byte of the first is decompressed
             # The name as it is written: zipfile itself cuts what it reads at a zero byte.
             members.check(entry.orig_filename, entry.file_size, _zip_kind(entry))
         for entry in entries:
-            if entry.is_dir() or not entry.filename.endswith(suffixes):
+            if entry.is_dir() or not wanted(entry.filename):
                 continue
             with archive.open(entry) as stream:
                 # With a number, or zipfile decompresses what there is before it cuts; it checks the CRC at the end.
@@ -138,16 +149,36 @@ def _zip_kind(entry: zipfile.ZipInfo) -> str | None:
     return None if entry.compress_type in _ZIP_METHODS else "file of another compression than deflate"
 
 
-def _read_tar(members: _Members, file: IO[bytes], suffixes: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+def _read_tar(members: _Members, file: IO[bytes], wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     # As a stream ("r|"), in which no header can send the reader to another place. At the end tar pads to 10 KiB.
     limit = members.max_bytes + 3 * 512 * members.max_members + 2 * 10_240
-    with tarfile.open(fileobj=_Limited(members, _decompressed(file), limit), mode="r|") as archive:  # type: ignore[call-overload]  # it needs `read` alone
+    content = _Limited(members, _decompressed(file), limit)
+    with tarfile.open(fileobj=content, mode="r|", tarinfo=_Header) as archive:  # type: ignore[call-overload]  # it needs `read` alone
         for entry in archive:
             members.check(entry.name, entry.size, _tar_kind(entry))
-            if entry.isreg() and entry.name.endswith(suffixes):
+            if entry.isreg() and wanted(entry.name):
                 stream = archive.extractfile(entry)
                 yield entry.name, members.content(entry.name, stream.read() if stream else b"", entry.size)
             archive.members = []  # else it keeps every header
+        if archive.fileobj.read(tarfile.BLOCKSIZE) != _ZEROS:  # the first such block has ended the loop
+            raise EOFError("it is cut short")
+    while content.read(_CHUNK):  # to the end, where gzip and xz have the checksum of what was read
+        pass
+
+
+class _Header(tarfile.TarInfo):
+    """The header of a member. Left to itself tarfile takes a damaged one, and the end of the file, for the last."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        """Return the header that a block holds."""
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if buf == _ZEROS:
+                raise
+            got = "it is cut short" if len(buf) < tarfile.BLOCKSIZE else str(error)
+            raise tarfile.ReadError(got) from None
 
 
 def _tar_kind(entry: tarfile.TarInfo) -> str | None:
@@ -172,17 +203,33 @@ class _Xz:
     """The content of an xz file; unlike `lzma.open` with a limit of the memory that the file may ask for."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._decoder = file, lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+        self._file, self._rest, self._decoder = file, b"", _xz_decoder()
 
     def read(self, size: int) -> bytes:
         """Return at most `size` bytes; none at the end."""
-        while not self._decoder.eof:
-            data = self._file.read(_CHUNK) if self._decoder.needs_input else b""
-            if self._decoder.needs_input and not data:
-                raise EOFError("it is cut short")
+        while not self._decoder.eof or self._follows():
+            data = b""
+            if self._decoder.needs_input:
+                data, self._rest = self._rest or self._file.read(_CHUNK), b""
+                if not data:
+                    raise EOFError("it is cut short")
             if content := self._decoder.decompress(data, size):
                 return content
         return b""
+
+    def _follows(self) -> bool:
+        """Go on to the stream that follows, if one does (pxz writes many); zeros may lie between."""
+        rest = self._decoder.unused_data.lstrip(b"\0")
+        while not rest:
+            if not (data := self._file.read(_CHUNK)):
+                return False
+            rest = data.lstrip(b"\0")
+        self._rest, self._decoder = rest, _xz_decoder()
+        return True
+
+
+def _xz_decoder() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
 
 
 class _Limited:

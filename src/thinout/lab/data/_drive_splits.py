@@ -77,9 +77,10 @@ def _parts(num_frames: int, seed: int, num_blocks: int) -> tuple[_Mask, _Mask, _
     tested = seed % num_blocks
     held = (tested + 1 + seed // num_blocks % (num_blocks - 1)) % num_blocks
     test, validation = blocks == tested, blocks == held
-    others = np.flatnonzero(test | validation)
-    to_others = np.abs(np.arange(num_frames)[:, None] - others).min(1)
-    return to_others > GAP, validation, test
+    others_before = np.concatenate([[0], np.cumsum(test | validation)])  # frames of the two parts before each place
+    places = np.arange(num_frames)
+    start, stop = np.maximum(places - GAP, 0), np.minimum(places + GAP + 1, num_frames)
+    return others_before[stop] == others_before[start], validation, test
 
 
 def _ends(part: _Mask, clip: int) -> Indices:

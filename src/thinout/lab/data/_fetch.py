@@ -52,7 +52,7 @@ def _present(state: FileCheck) -> Path | None:
 def _download(dataset: DataSet, file: DataFile, progress: Progress | None) -> Path:
     import pooch
 
-    folder = cache_folder() / (dataset.folder or dataset.name)
+    folder = cache_folder() / (file.folder or dataset.folder or dataset.name)
     by_hand = f"the file into {folder} by hand; see {dataset.source}."
     if file.url is None or file.checksum is None:
         bad_data("fetch", file.name, "a file with a verified address", "none", f"Put {by_hand}")

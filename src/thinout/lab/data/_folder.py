@@ -74,7 +74,8 @@ def open_folder(spec: str | os.PathLike[str], *, side: int = 256) -> PhotoFolder
     """Open a folder of images in the layout of ImageNet.
 
     Every file is looked at: those of a folder that fits into memory (`IN_MEMORY`) are decoded, of a larger one the
-    headers are read. Names that begin with a dot are passed over.
+    headers are read. With `SKIP_BAD` each is decoded, however large the folder. Names that begin with a dot are passed
+    over.
 
     Args:
         spec: the folder; with `SKIP_BAD` at its end, files that are no images are left out, with a warning, instead
@@ -100,9 +101,9 @@ def open_folder(spec: str | os.PathLike[str], *, side: int = 256) -> PhotoFolder
             bad_data(root / part, "classes", "those of train", ", ".join(strange))
     num_files = sum(len(files) for found in parts.values() for files in found.values())
     bad: list[str] = []
+    keep = num_files * 3 * side**2 <= IN_MEMORY
     opened = {
-        part: _open_part(root, found, classes, side, num_files * 3 * side**2 <= IN_MEMORY, bad)
-        for part, found in parts.items()
+        part: _open_part(root, found, classes, side, bad, keep=keep, skip_bad=skip_bad) for part, found in parts.items()
     }
     _report_bad(root, bad, skip_bad)
     for part, photos in opened.items():
@@ -144,14 +145,23 @@ def _list_part(root: Path, part: str) -> dict[str, list[Path]]:
 
 
 def _open_part(
-    root: Path, found: dict[str, list[Path]], classes: tuple[str, ...], side: int, in_memory: bool, bad: list[str]
+    root: Path,
+    found: dict[str, list[Path]],
+    classes: tuple[str, ...],
+    side: int,
+    bad: list[str],
+    *,
+    keep: bool,
+    skip_bad: bool,
 ) -> Photos:
     paths, labels, squares = [], [], []
     for label, name in enumerate(classes):
         for path in found.get(name, []):
             try:
-                if in_memory:
+                if keep:
                     squares.append(_square(path, side))
+                elif skip_bad:
+                    _square(path, side)
                 else:
                     open_image(path, path).close()
             except DataError as error:

@@ -1,8 +1,12 @@
-"""The German Traffic Sign Recognition Benchmark: the official archives, and a packed subset at 32x32.
+"""The German Traffic Sign Recognition Benchmark: the official archives, and a subset of them, packed at 32x32 or not.
 
 Format (Houben, Stallkamp, Salmen, Schlipsing, Igel 2013): a folder a class with PPM images called TRACK_FRAME.ppm and a
 table GT-CLASS.csv, columns apart by semicolons; test images by number, their classes in GT-final_test.csv. A track is
 one sign on the road, in 30 frames that are much alike: hence splits by track.
+
+The subset is fixed by numbers: frames 8, 22 and 29 of every track, and of the test images those whose number is
+divisible by 4, but not 16 more than a multiple of 20. The packed file holds these very images, as its arrays
+frame_train and test_filename say, but scaled by OpenCV: its pixels differ from those that Pillow scales here.
 """
 
 from __future__ import annotations
@@ -10,7 +14,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,12 +32,16 @@ NUM_CLASSES = 43
 _TRACKS = 1000  # no class has as many tracks: group = class * _TRACKS + track
 _TRAINING = re.compile(r"(?:^|/)Images/(\d{5})/(\d{5})_(\d{5})\.ppm$")
 _TEST = re.compile(r"(?:^|/)Images/(\d{5})\.ppm$")
+_SMALL_FRAMES = (8, 22, 29)
 
 
 def read_official(dataset: DataSet, paths: Mapping[str, Path]) -> ImageData:
     """Read the three archives of the official download, each image scaled to 32x32."""
     verify(dataset, paths)
-    data = from_archives(*(paths[file.name] for file in dataset.files), name=dataset.name)
+    return _counted(dataset, from_archives(*(paths[file.name] for file in dataset.files), name=dataset.name))
+
+
+def _counted(dataset: DataSet, data: ImageData) -> ImageData:
     for part, images, expected in (
         ("train", data.train_images, dataset.num_train),
         ("test", data.test_images, dataset.num_test),
@@ -42,7 +51,12 @@ def read_official(dataset: DataSet, paths: Mapping[str, Path]) -> ImageData:
     return data
 
 
-def from_archives(training: Path, test: Path, classes: Path, *, name: str) -> ImageData:
+def is_small_test(number: int) -> bool:
+    """Return whether a test image is one of the fifth that `gtsrb-small` has: four of five of every fourth."""
+    return number % 4 == 0 and number % 20 != 16
+
+
+def from_archives(training: Path, test: Path, classes: Path, *, name: str, small: bool = False) -> ImageData:
     """Read archives in the official layout, whatever their number of images.
 
     Args:
@@ -50,26 +64,32 @@ def from_archives(training: Path, test: Path, classes: Path, *, name: str) -> Im
         test: GTSRB_Final_Test_Images.zip.
         classes: GTSRB_Final_Test_GT.zip.
         name: of the data set.
+        small: whether only the frames 8, 22 and 29 of every track and the test images of `is_small_test` are read;
+            nothing else is decompressed or decoded.
 
     Raises:
         DataError: an archive is damaged or unsafe, or images and tables do not fit each other.
     """
-    train_images, train_labels, groups = _read_training(training)
-    test_images, test_labels = _read_test(test, classes)
+    train_images, train_labels, groups = _read_training(training, _SMALL_FRAMES if small else None)
+    test_images, test_labels = _read_test(test, classes, small=small)
     check_labelled(training, train_images, train_labels, NUM_CLASSES)
     check_labelled(test, test_images, test_labels, NUM_CLASSES)
     return ImageData(name, NUM_CLASSES, train_images, train_labels, test_images, test_labels, groups)
 
 
-def _read_training(path: Path) -> tuple[Bytes, Labels, Labels]:
+def _read_training(path: Path, frames: Collection[int] | None) -> tuple[Bytes, Labels, Labels]:
+    def is_wanted(file: str) -> bool:
+        found = _TRAINING.search(file)
+        return found is None or frames is None or int(found[3]) in frames
+
     images: dict[tuple[int, int, int], Bytes] = {}
     listed: set[tuple[int, int, int]] = set()
-    for name, content in read_members(path, suffixes=(".ppm", ".csv")):
+    for name, content in read_members(path, suffixes=(".ppm", ".csv"), wanted=is_wanted):
         if found := _TRAINING.search(name):
             label, track, frame = map(int, found.groups())
             images[label, track, frame] = decode(content, f"{path}: {name}", side=SIDE, crop=False)
         elif name.endswith(".csv"):
-            listed |= _table_of_class(path, name, content)
+            listed |= {key for key in _table_of_class(path, name, content) if frames is None or key[2] in frames}
     if set(images) != listed:
         odd = sorted(set(images) ^ listed)[:3]
         bad_data(path, "images", "those that the tables GT-*.csv list", f"a difference at {odd} (class, track, frame)")
@@ -93,14 +113,18 @@ def _table_of_class(path: Path, name: str, content: bytes) -> set[tuple[int, int
     return listed
 
 
-def _read_test(path: Path, classes: Path) -> tuple[Bytes, Labels]:
+def _read_test(path: Path, classes: Path, *, small: bool) -> tuple[Bytes, Labels]:
+    def is_wanted(file: str) -> bool:
+        found = re.search(r"(\d{5})\.ppm$", file)
+        return found is None or not small or is_small_test(int(found[1]))
+
     tables = [_table(classes, *member) for member in read_members(classes, suffixes=("GT-final_test.csv",))]
     if len(tables) != 1:
         bad_data(classes, "archive", "with one table GT-final_test.csv", f"{len(tables)}")
-    labels = dict(tables[0])
+    labels = {file: label for file, label in tables[0] if is_wanted(file)}
     images = {
         PurePosixPath(name).name: decode(content, f"{path}: {name}", side=SIDE, crop=False)
-        for name, content in read_members(path, suffixes=(".ppm",))
+        for name, content in read_members(path, suffixes=(".ppm",), wanted=is_wanted)
         if _TEST.search(name)
     }
     if set(images) != set(labels) or not images:
@@ -123,10 +147,13 @@ def _table(path: Path, name: str, content: bytes) -> list[tuple[str, int]]:
     return table
 
 
-def read_packed(dataset: DataSet, paths: Mapping[str, Path]) -> ImageData:
-    """Read the packed subset: images at 32x32 with the number of their track."""
+def read_small(dataset: DataSet, paths: Mapping[str, Path]) -> ImageData:
+    """Read the packed subset, or cut it out of the three archives of the official download."""
     verify(dataset, paths)
-    return from_packed(paths[dataset.files[0].name], name=dataset.name)
+    if dataset.files[0].name in paths:
+        return from_packed(paths[dataset.files[0].name], name=dataset.name)
+    archives = (paths[file.name] for file in dataset.other_files)
+    return _counted(dataset, from_archives(*archives, name=dataset.name, small=True))
 
 
 def from_packed(path: Path, *, name: str) -> ImageData:
@@ -237,7 +264,7 @@ GTSRB_SMALL = DataSet(
     num_train=3_920,
     num_test=2_527,
     licence=GTSRB.licence,
-    source="https://benchmark.ini.rub.de/gtsrb_dataset.html",
+    source=GTSRB.source,
     folder="gtsrb32",
     files=(
         DataFile(
@@ -246,5 +273,6 @@ GTSRB_SMALL = DataSet(
             sha256="58f9df2ad4ad2456be550997cc4e3425dc3ede19108efc37b90ee0f0ac0ba6f4",
         ),
     ),
-    read=read_packed,
+    read=read_small,
+    other_files=tuple(replace(file, folder=GTSRB.folder) for file in GTSRB.files),
 )

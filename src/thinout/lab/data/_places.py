@@ -42,17 +42,18 @@ def cache_folder() -> Path:
     return Path(pooch.os_cache("thinout"))
 
 
-def search_folders(dataset: DataSet) -> list[Path]:
-    """Return the folders where files of the data set are looked for, in that order."""
-    if dataset.folder is None:
+def search_folders(dataset: DataSet, file: DataFile) -> list[Path]:
+    """Return the folders where a file of the data set is looked for, in that order."""
+    folder = file.folder or dataset.folder
+    if folder is None:
         return [BUNDLED]
-    roots = [Path(folder)] if (folder := os.environ.get("THINOUT_DATA")) else []
-    return [root / dataset.folder for root in [*roots, cache_folder()]]
+    roots = [Path(root)] if (root := os.environ.get("THINOUT_DATA")) else []
+    return [root / folder for root in [*roots, cache_folder()]]
 
 
 def find(dataset: DataSet, file: DataFile) -> Path | None:
     """Return the first path where the file lies, compressed, (without `.gz`) raw or under another name, or None."""
-    for folder in search_folders(dataset):
+    for folder in search_folders(dataset, file):
         for name in dict.fromkeys((file.name, file.name.removesuffix(".gz"))):
             # Path.is_file raises where a folder on the way is forbidden
             if os.path.isdir(folder / name) if file.is_folder else os.path.isfile(folder / name):
@@ -64,34 +65,50 @@ def find(dataset: DataSet, file: DataFile) -> Path | None:
 
 
 def present_files(dataset: DataSet) -> tuple[DataFile, ...]:
-    """Return the files that a data set is read from: `files`, or `other_files` where only those are all there."""
+    """Return the files that a data set is read from: `files`, or `other_files` where only those are all there.
 
-    def are_here(files: tuple[DataFile, ...]) -> bool:
-        return bool(files) and all(find(dataset, file) for file in files)
-
-    use_others = are_here(dataset.other_files) and not are_here(dataset.files)
-    return dataset.other_files if use_others else dataset.files
+    Where neither are, these are the ones to be got: those that can be fetched, if any.
+    """
+    forms = _forms(dataset)
+    here = (files for files in forms if all(find(dataset, file) for file in files))
+    return next(here, next(filter(_can_fetch, forms), dataset.files))
 
 
 def require(dataset: DataSet) -> dict[str, Path]:
     """Return the path of every file of the data set, or say what is missing and what to do about it."""
-    files = present_files(dataset)
-    found = {file.name: find(dataset, file) for file in files}
-    missing = [" or ".join((file.name, *file.other_names)) for file in files if found[file.name] is None]
-    if missing:
-        looked = " or ".join(str(folder) for folder in search_folders(dataset))
+    found = {file.name: find(dataset, file) for file in present_files(dataset)}
+    if None in found.values():
+        forms = _forms(dataset)
+        looked = dict.fromkeys(str(path) for files in forms for path in search_folders(dataset, files[0]))
+        missing = [
+            ", ".join(" or ".join((file.name, *file.other_names)) for file in files if find(dataset, file) is None)
+            for files in forms
+        ]
         instead = "" if dataset.folder is None else f" {_WITHOUT}"
-        bad_data(dataset.name, "files", f"in {looked}", f"no {', '.join(missing)}", how_to_get(dataset) + instead)
+        got = f"no {', nor instead '.join(missing)}"
+        bad_data(dataset.name, "files", f"in {' or '.join(looked)}", got, how_to_get(dataset) + instead)
     return {name: path for name, path in found.items() if path is not None}
 
 
 def how_to_get(dataset: DataSet) -> str:
-    """Return a sentence that says how to get the files of a data set: by a command only where that can work."""
+    """Return how to get the files of a data set, in a sentence or two: by a command only where that can work."""
     if dataset.folder is None:
         return "It is part of the package: install thinout again."
-    can_fetch = all(file.url and file.checksum for file in dataset.files)
+    forms = _forms(dataset)
+    can_fetch = any(map(_can_fetch, forms))
     way = f"Get it with `thinout data fetch {dataset.name}`" if can_fetch else f"Get it from {dataset.source}"
-    return f"{way}, or set THINOUT_DATA to the folder that holds {dataset.folder}/."
+    folders = dict.fromkeys(f"{files[0].folder or dataset.folder}/" for files in forms)
+    instead = f" {dataset.instead}" if dataset.instead else ""
+    return f"{way}, or set THINOUT_DATA to the folder that holds {' or '.join(folders)}.{instead}"
+
+
+def _forms(dataset: DataSet) -> list[tuple[DataFile, ...]]:
+    """Return the forms in which a data set may lie here; the files of one form have one folder."""
+    return [files for files in (dataset.files, dataset.other_files) if files]
+
+
+def _can_fetch(files: tuple[DataFile, ...]) -> bool:
+    return all(file.url and file.checksum for file in files)
 
 
 def check_files(dataset: DataSet) -> list[FileCheck]:

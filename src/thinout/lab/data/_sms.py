@@ -6,6 +6,7 @@ learned by heart.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
 import zipfile
@@ -132,9 +133,10 @@ def _labels_of_texts(data: Messages, copies: Iterable[list[int]]) -> Labels:
 
 
 def _stratified(name: str, labels: Labels, among: Labels, share: float, seed: int) -> Labels:
-    counts = {label: max(round(count * share), 1) for label, count in class_counts(labels[among]).items()}
-    few = min(class_counts(labels[among]).values(), default=0)
-    if len(counts) < len(CLASSES) or few < 2:
+    found = class_counts(labels[among])
+    counts = {label: max(round(count * share), 1) for label, count in found.items()}
+    few = min(found.get(label, 0) for label in range(len(CLASSES)))
+    if few < 2:
         bad_data(name, "messages", "of at least 3 different texts of ham and of spam", f"{few} left of the rarer")
     return among[np.sort(stratified_indices(labels[among], counts, np.random.PCG64(seed)))]
 
@@ -150,10 +152,10 @@ def _content(path: Path) -> bytes:
 
 def _messages(name: str, path: Path, content: bytes) -> Messages:
     try:
-        text = content.decode("utf-8")
+        text = content.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        bad_data(path, f"line {number}", "in UTF-8", f"byte 0x{content[error.start]:02x}")
+        number = error.object.count(b"\n", 0, error.start) + 1
+        bad_data(path, f"line {number}", "in UTF-8", f"byte 0x{error.object[error.start]:02x}")
     lines = text.removesuffix("\n").split("\n") if text else []
     texts, labels = [], []
     for number, line in enumerate(lines, 1):

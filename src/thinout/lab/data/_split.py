@@ -31,6 +31,8 @@ class Splits:
         plain_train: the training part without what is drawn at random for each look at it, which is what it is
             measured on; None where nothing is drawn.
         target_std: what numbers to be predicted were divided by, for errors in their own unit; () of classes.
+        test_digest: sha256 of the test examples before statistics of the training part went into them, which differ
+            from seed to seed; empty where the test part itself tells.
     """
 
     train: Dataset[tuple[Tensor, ...]]
@@ -42,6 +44,7 @@ class Splits:
     std: tuple[float, ...] = ()
     plain_train: Dataset[tuple[Tensor, ...]] | None = None
     target_std: tuple[float, ...] = ()
+    test_digest: str = ""
 
     @property
     def measured_train(self) -> Dataset[tuple[Tensor, ...]]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from thinout.lab.data._archive import read_members
 from thinout.lab.data._arrays import Floats
-from thinout.lab.data._decode import open_image
+from thinout.lab.data._decode import open_image, to_rgb
 from thinout.lab.data._places import verify
 from thinout.lab.data._types import Bytes, DataFile, DataSet, bad_data, unreadable
 
@@ -58,15 +58,15 @@ def read_drive(dataset: DataSet, paths: Mapping[str, Path]) -> Drive:
 
 
 def read_tub(path: str | os.PathLike[str], *, name: str) -> Drive:
-    """Read a tub, whatever its number of frames.
+    """Read a tub of at most 100,000 records: one drive.
 
     Args:
         path: the folder, or an archive of it.
         name: of the drive.
 
     Raises:
-        DataError: a record or an image is damaged or missing, a record holds no angle in [-1, 1], or the archive is
-            unsafe.
+        DataError: a record or an image is damaged, missing or there twice, a record holds no angle in [-1, 1], or the
+            archive is unsafe.
     """
     path = Path(path)
     members = _read_folder(path) if path.is_dir() else read_members(path, suffixes=_SUFFIXES)
@@ -74,7 +74,10 @@ def read_tub(path: str | os.PathLike[str], *, name: str) -> Drive:
     records = _records(path, files)
     if not 0 < len(records) <= MAX_FRAMES:
         bad_data(path, "records", f"1 to {MAX_FRAMES}", len(records), "A tub holds catalog_N.catalog or record_N.json.")
-    images = {file.name: content for file, content in files.items() if file.suffix in _SUFFIXES[2:]}
+    images: dict[str, bytes] = {}
+    for file, content in files.items():
+        if file.suffix in _SUFFIXES[2:]:
+            _add(path, "image", images, file.name, content)
     frames, angles = [], []
     for number in sorted(records):
         where = f"{path}, record {number}"
@@ -102,13 +105,21 @@ def _records(path: Path, files: Mapping[PurePosixPath, bytes]) -> dict[int, dict
     for file, content in files.items():
         if file.suffix == ".catalog":
             for record in _lines(path, file, content):
-                records[_index(path, file, record)] = record
+                _add(path, "record", records, _index(path, file, record), record)
         elif found := _OLD_RECORD.match(file.name):
-            records.update({int(found[1]): record for record in _lines(path, file, content, as_one=True)})
+            for record in _lines(path, file, content, as_one=True):
+                _add(path, "record", records, int(found[1]), record)
         elif file.name == "manifest.json":
             for line in _lines(path, file, content, only_objects=False):
                 deleted.update(line.get(_DELETED, ()))
     return {number: record for number, record in records.items() if number not in deleted}
+
+
+def _add(path: Path, what: str, found: dict[Any, Any], key: int | str, value: object) -> None:
+    """Add a record or an image; each drive counts from 0, so that of two the one would hide the other."""
+    if key in found:
+        bad_data(path, what, "there once", f"{key} twice", "Give one tub, the folder of one drive.")
+    found[key] = value
 
 
 def _lines(
@@ -149,10 +160,7 @@ def _frame(where: str, record: dict[str, Any], images: Mapping[str, bytes]) -> B
     from PIL import Image
 
     with open_image(images[name], f"{where}: {name}") as image:
-        try:
-            pixels = image.convert("RGB")
-        except (OSError, ValueError, SyntaxError, EOFError) as error:
-            bad_data(f"{where}: {name}", "file", "a complete image", f"{type(error).__name__}: {error}")
+        pixels = to_rgb(image, f"{where}: {name}")
     # Means of 2x2 pixels where the camera gives 160x120.
     return np.asarray(pixels.resize((WIDTH, HEIGHT), Image.Resampling.BOX), dtype=np.uint8)
 

@@ -58,6 +58,7 @@ class DataFile:
         is_folder: whether it is a folder of files.
         other_names: names under which the same content may lie as well: unpacked, a folder, another archive.
         content_sha256: returns the checksum of what lies under such a name, to be compared with `raw_sha256`.
+        folder: sub-folder of the data folder, or None for that of the data set.
     """
 
     name: str
@@ -70,6 +71,7 @@ class DataFile:
     is_folder: bool = False
     other_names: tuple[str, ...] = ()
     content_sha256: Callable[[Path], str] | None = None
+    folder: str | None = None
 
     @property
     def checksum(self) -> str | None:
@@ -119,6 +121,7 @@ class DataSet:
         files: what the folder must hold.
         read: turns the files' paths (by file name) into what `load` returns: `ImageData`, or another container.
         other_files: the same data in another form, which is read where the folder does not hold `files`.
+        instead: a sentence on what can be used in the place of files that cannot be fetched by a command, or "".
     """
 
     name: str
@@ -133,6 +136,7 @@ class DataSet:
     files: tuple[DataFile, ...]
     read: Callable[[DataSet, Mapping[str, Path]], Any]
     other_files: tuple[DataFile, ...] = ()
+    instead: str = ""
 
     @property
     def num_classes(self) -> int:

@@ -26,15 +26,17 @@ def read_wav(content: bytes, where: object, *, rate: int) -> Samples:
     Raises:
         DataError: another rate, width or number of channels; no wav file, an empty one, or one that is cut short.
     """
+    remedy = f"Convert it: ffmpeg -i IN.wav -ac 1 -ar {rate} -sample_fmt s16 OUT.wav."
     try:
         with wave.open(io.BytesIO(content)) as file:
             got, num_samples = (file.getnchannels(), 8 * file.getsampwidth(), file.getframerate()), file.getnframes()
             samples = file.readframes(num_samples)
     except (wave.Error, EOFError, RuntimeError) as error:  # `chunk` raises the latter where a size leads nowhere
-        bad_data(where, "file", "a complete wav file (PCM)", f"{type(error).__name__}: {error}".removesuffix(": "))
+        got_error = f"{type(error).__name__}: {error}".removesuffix(": ")
+        # "unknown format": floating-point numbers; in Python 3.11 also the extensible header that 24 bit may come with.
+        bad_data(where, "file", "a complete wav file (PCM)", got_error, remedy if "unknown" in got_error else "")
     if got != (1, 8 * _WIDTH, rate):
         channels, bits, got_rate = got
-        remedy = f"Convert it: ffmpeg -i IN.wav -ac 1 -ar {rate} -sample_fmt s16 OUT.wav."
         allowed = f"of 1 channel, 16 bit, {rate} Hz"
         bad_data(where, "file", allowed, f"{channels} channel(s), {bits} bit, {got_rate} Hz", remedy)
     if num_samples == 0:
