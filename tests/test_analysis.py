@@ -187,6 +187,24 @@ def test_converged_is_nine_of_ten_before_the_last_fifth(num_late, converged):
     assert any("did not converge" in note for note in analysis.notes) is not converged
 
 
+@pytest.mark.parametrize(("best", "converged"), [(8, True), (9, False)])
+def test_a_run_that_keeps_the_last_epoch_converges_by_its_best_one(best, converged):
+    """Ten epochs, the lowest validation NLL in epoch `best`, and again in the last, whose weights were measured."""
+    history = [{"epoch": epoch, "validation_nll": 1.0 if epoch in (best, 10) else 2.0} for epoch in range(1, 11)]
+    fields = {"best_epoch": 10, "history": history, "config": {"recipe": {"epochs": 10, "keep": "last"}}}
+    analysis = analyse(make_rows({0.0: NONE, 0.5: HALF}, **fields))
+    assert analysis.convergence.num_converged == (12 if converged else 0)
+    assert any("did not converge" in note for note in analysis.notes) is not converged
+
+
+def test_an_epoch_without_a_finite_validation_loss_is_not_the_best():
+    history = [{"epoch": epoch, "validation_nll": math.nan} for epoch in range(1, 11)]
+    history[8]["validation_nll"] = 1.0
+    del history[0]["validation_nll"]
+    rows = make_rows({0.0: NONE, 0.5: HALF}, history=history)
+    assert not analyse(rows).convergence.converged
+
+
 def test_bootstrap_is_over_the_examples_of_the_test_part():
     generator = np.random.default_rng(0)
     rows = make_rows({0.0: NONE, 0.5: HALF})

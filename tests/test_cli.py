@@ -1,5 +1,6 @@
 """The command line as a user types it: results on standard output, one sentence and a status for everything else."""
 
+import dataclasses
 import json
 import os
 import re
@@ -7,17 +8,20 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from _study_runs import made_row, make_study
 from scipy import stats
 
 import thinout
 from thinout.cli import run
 from thinout.cli._output import print_json
 from thinout.lab.rows import read_row, row_path
+from thinout.lab.study import run_study
 from thinout.lab.training._trainer import Trainer
 
 OWN_CASE = """
@@ -38,6 +42,11 @@ def model(p):
 def make_case():
     splits = Splits(train=part(96, 1), validation=part(32, 2), test=part(64, 3), num_classes=2, shape=(6,))
     return Case(name="mine", model=model, data=splits, recipe=Recipe(epochs=3))
+
+def numbers():
+    part = TensorDataset(torch.randn(8, 6), torch.randn(8, 2))
+    splits = Splits(train=part, validation=part, test=part, num_classes=2, shape=(6,))
+    return Case(name="numbers", model=model, data=splits, task="regression")
 
 def wrong():
     return 5
@@ -243,6 +252,44 @@ def test_a_study_without_any_baseline_gives_the_reasons_and_no_report(workplace,
     assert not (workplace / "out" / "report.html").exists()
 
 
+def test_a_study_without_a_number_to_compare_says_so_and_not_that_nothing_finished(tmp_path, capsys):
+    """A folder of old, from when a metric that the task lacks was not refused: the rows have no balanced error."""
+    study = dataclasses.replace(make_study(1), metric="balanced_error")
+    with ThreadPoolExecutor(1) as executor:
+        run_study(study, tmp_path, executor=executor, train=made_row)
+    assert run(["report", str(tmp_path)]) == 1
+    shown = capsys.readouterr().err
+    assert "no run of the baseline none has a finite balanced_error, so there is nothing to compare with" in shown
+    assert "Give another --metric, and another --folder." in shown
+
+
+@pytest.mark.parametrize(
+    ("setting", "field", "value"),
+    [
+        ("class_weights=false", "class_weights", False),
+        ("class_weights=True", "class_weights", True),
+        ("patience=none", "patience", None),
+        ("patience=3", "patience", 3),
+        ("clip_norm=none", "clip_norm", None),
+        ("clip_norm=2", "clip_norm", 2.0),
+        ("keep=last", "keep", "last"),
+    ],
+)
+def test_a_setting_has_the_type_of_its_field(workplace, capsys, setting, field, value):
+    assert run(["study", "own_case:make_case", "--set", setting, "--dry-run", "--json"]) == 0
+    got = json.loads(capsys.readouterr().out)["study"]["recipe"][field]
+    assert (got, type(got)) == (value, type(value))
+
+
+def test_class_weights_that_are_switched_off_train_as_without_them(workplace):
+    for name, settings in (("without", []), ("off", ["class_weights=false"]), ("on", ["class_weights=true"])):
+        options = [word for setting in settings for word in ("--set", setting)]
+        assert run(["train", "own_case:make_case", "--folder", name, *options]) == 0
+    without, off, on = (torch.load(workplace / name / "weights.pt") for name in ("without", "off", "on"))
+    assert all(torch.equal(without[name], off[name]) for name in without)
+    assert not all(torch.equal(without[name], on[name]) for name in without)
+
+
 def test_a_dry_run_trains_nothing(workplace, capsys):
     assert run(["study", "own_case:make_case", "--seeds", "3", "--folder", "out", "--dry-run"]) == 0
     assert "12 runs to go" in capsys.readouterr().err
@@ -419,6 +466,28 @@ WRONG = [
         "command line: `--set epochs` must be of type int, got 'many'",
     ),
     (["study", "lenet5", "--set", "lr=-1"], 2, "`lr` must be a positive number, got -1.0"),
+    (["study", "lenet5", "--set", "class_weights=0"], 2, "`--set class_weights` must be true or false, got '0'"),
+    (["study", "lenet5", "--set", "class_weights=none"], 2, "`--set class_weights` must be true or false, got 'none'"),
+    (
+        ["study", "lenet5", "--set", "schedule=3"],
+        2,
+        "`schedule` must be one of constant, cosine, linear, step, got '3'",
+    ),
+    (["study", "lenet5", "--set", "keep=0"], 2, "`keep` must be one of best, last, got '0'"),
+    (["study", "lenet5", "--set", "optimizer=none"], 2, "`optimizer` must be one of adam, sgd, got 'none'"),
+    (["study", "lenet5", "--set", "epochs=none"], 2, "`--set epochs` must be of type int, got 'none'"),
+    (["study", "lenet5", "--set", "patience=0"], 2, "`patience` must be a whole number of at least 1, got 0"),
+    (["study", "lenet5", "--set", "patience=off"], 2, "`--set patience` must be of type int | None, got 'off'"),
+    (
+        ["study", "lenet5", "--set", "weight_decay=nan"],
+        2,
+        "`weight_decay` must be a finite number of at least 0, got nan",
+    ),
+    (
+        ["study", "own_case:numbers", "--metric", "ece"],
+        2,
+        "`metric` must be one of nll, error, which are those of regre",
+    ),
     (["study", "lenet5", "--frobnicate"], 2, "No such option: --frobnicate. See thinout --help."),
     (["study"], 2, "Missing argument 'CASE'. See thinout --help."),
     (["dance"], 2, "No such command 'dance'. See thinout --help."),

@@ -83,6 +83,26 @@ def test_numbers_are_those_of_the_closed_form(tmp_path: Path) -> None:
     assert "0.470 [0.450, 0.490] vs. none: −0.030 [−0.050, −0.010]" in cells
 
 
+@pytest.mark.parametrize(
+    ("kept", "sentence"),
+    [
+        ([None, "best"], "Every network is measured at its best validation epoch."),
+        (["last"], "Every network is measured after its last epoch."),
+        (["best", "last"], "or after its last one where its recipe keeps that."),
+    ],
+)
+def test_the_page_says_at_which_epoch_networks_are_measured(
+    tmp_path: Path, kept: list[str | None], sentence: str
+) -> None:
+    recipes = [{} if keep is None else {"keep": keep} for keep in kept]  # None: a row of old
+    rows = [
+        dataclasses.replace(row, config={"recipe": recipes[row.seed % len(kept)]})
+        for row in _fixed_rows({"none": [0.5] * 5, "p=0.5": [0.4] * 5})
+    ]
+    _write(tmp_path, rows)
+    assert sentence in " ".join((tmp_path / "report.html").read_text().split())
+
+
 def test_every_figure_has_an_alternative_text_with_numbers(page: Page) -> None:
     texts = page.figures()
     assert set(texts) == FIGURES

@@ -8,12 +8,14 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from _tiny import run_of, tiny_case, tiny_splits
+from _tiny import Pairs, run_of, tiny_case, tiny_splits
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
@@ -150,6 +152,26 @@ def test_a_refused_checkpoint_is_no_failed_run(tmp_path: Path) -> None:
         train_run(run_of(0.5), case=tiny_case(), checkpoint=checkpoint)
 
 
+def test_a_network_in_bfloat16_with_a_convolution_leaves_a_row() -> None:
+    """Its filters are those of the weights, as float32: a mean over one input channel changes nothing."""
+
+    class Half(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(1, 2, 3).bfloat16(), nn.Linear(8, 3).bfloat16()
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            images = torch.cat([inputs, inputs], 1).view(-1, 1, 4, 4).bfloat16()
+            return self.head(self.conv(images).flatten(1))
+
+    case = Case(name="half", model=lambda p: Half(), data=tiny_splits)
+    row = train_run(run_of(0.0, epochs=1, lr=1e-12), case=case)
+    assert (row.status, row.reason) == ("done", None)
+    start = build_model(case, 0.0, RunSeeds.from_seed(7)).conv.weight  # a step of 1e-12 is too small for bfloat16
+    assert row.arrays["filters"].dtype == "float32"
+    assert torch.equal(torch.from_numpy(row.arrays["filters"]), start.detach()[:, 0].float())
+
+
 def test_the_estimate_counts_all_steps_of_an_epoch() -> None:
     class Slow(nn.Linear):
         def forward(self, input: Tensor) -> Tensor:
@@ -169,9 +191,9 @@ sys.path.insert(0, sys.argv[1])
 from thinout.lab.case import Recipe
 from thinout.lab.cases import resolve
 from thinout.lab.training import RunSeeds, build_model, fit
-from test_run import two_process_training
+import test_run
 from accelerate import PartialState
-model, result = two_process_training()
+model, result = getattr(test_run, sys.argv[3])()
 state = PartialState()
 torch.save({"weights": model.state_dict(), "nll": result.best_nll, "processes": state.num_processes},
            f"{sys.argv[2]}/{state.process_index}.pt")
@@ -192,18 +214,26 @@ def two_process_training() -> tuple[nn.Module, FitResult]:
     return model, fit(model, splits, Recipe(epochs=2, batch_size=64, optimizer="sgd", lr=0.01), seeds=seeds)
 
 
-def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
+def training_with_an_empty_share() -> tuple[nn.Module, FitResult]:
+    """Train on 5 examples of a data set of one's own: the last batch has one, and none for the second process."""
+    model = build_model(tiny_case(), 0.0, RunSeeds.from_seed(0))
+    recipe = Recipe(epochs=2, batch_size=2, optimizer="sgd", lr=0.01)
+    return model, fit(model, tiny_splits(kind=Pairs, num_train=5), recipe, seeds=RunSeeds.from_seed(0))
+
+
+@pytest.mark.parametrize("training", [two_process_training, training_with_an_empty_share])
+def test_two_processes_train_as_one_does(tmp_path: Path, training: Callable[[], tuple[nn.Module, FitResult]]) -> None:
     script = tmp_path / "train.py"
     script.write_text(TWO_PROCESSES)
     # `--multi_gpu` is Accelerate's word for torch's launcher; with ACCELERATE_USE_CPU the processes talk through gloo.
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command = [*launch, str(script), str(Path(__file__).parent), str(tmp_path)]
+    command = [*launch, str(script), str(Path(__file__).parent), str(tmp_path), training.__name__]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
-    model, result = two_process_training()
+    model, result = training()
     assert first["processes"] == 2
     for name, value in model.state_dict().items():
         assert torch.equal(first["weights"][name], second["weights"][name])
@@ -229,3 +259,21 @@ def test_the_test_part_has_one_digest_over_seeds_of_an_image_set():
         prints.append(fingerprint(model, split(images, seed=seeds.split, pad=2), seeds))
     assert len({each["test"] for each in prints}) == 1
     assert len({each["split"] for each in prints}) == 3
+
+
+def test_the_test_part_has_one_digest_over_seeds_of_a_published_split_of_arrays():
+    from thinout.lab.data import ArrayData, array_splits
+    from thinout.lab.training._loop import fingerprint
+
+    inputs, model = np.random.default_rng(0).normal(size=(40, 3)), torch.nn.Linear(1, 1)
+
+    def prints(test_parts):
+        data = ArrayData("made", 2, inputs, np.arange(40) % 2, test_parts=test_parts)
+        found = []
+        for seed in range(3):
+            seeds = RunSeeds.from_seed(seed)
+            found.append(fingerprint(model, array_splits(data, seed=seeds.split), seeds))
+        return [len({each[name] for each in found}) for name in ("test", "split")]
+
+    assert prints((np.arange(30, 40),)) == [1, 3]
+    assert prints(()) == [3, 3]  # each seed draws its own

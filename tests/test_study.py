@@ -34,6 +34,7 @@ from thinout.lab.study import (
     StudyError,
     StudyStoppedError,
     estimate,
+    held_for_training,
     plan,
     read_about,
     read_study,
@@ -193,6 +194,52 @@ def test_rows_of_another_study_do_not_count(tmp_path):
     other = dataclasses.replace(make_study(), recipe=Recipe(epochs=7))
     with pytest.raises(RowError, match="is a row of another study"):
         run_here(other, tmp_path)
+
+
+def without_a_field(path):
+    """Make a file what an older version wrote, whose recipe had no `keep`."""
+    content = json.loads(path.read_text())
+    del content.get("config", content)["recipe"]["keep"]
+    path.write_text(json.dumps(content))
+
+
+def test_a_study_from_before_a_field_of_the_recipe_goes_on(tmp_path):
+    run_here(make_study(), tmp_path)
+    for path in (tmp_path / "study.json", *tmp_path.glob("rows/*/*.json")):
+        without_a_field(path)
+    again = run_here(make_study(), tmp_path, train=must_not_run)
+    assert (again.num_kept, keys(study_rows(read_study(tmp_path), tmp_path))) == (4, BY_SEED)
+    (tmp_path / "study.json").unlink()
+    other = dataclasses.replace(make_study(), recipe=dataclasses.replace(make_study().recipe, keep="last"))
+    with pytest.raises(RowError, match="is a row of another study"):
+        run_here(other, tmp_path)
+
+
+def test_a_training_from_before_a_field_of_the_recipe_keeps_its_folder(tmp_path):
+    run = make_study().runs()[0]
+    without_a_field(write_row(tmp_path, made_row(run)))
+    with held_for_training(tmp_path, run):
+        pass
+    other = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, keep="last"))
+    with (
+        pytest.raises(UsageError, match=r'another training: recipe\.keep is "best" there, not "last"\.'),
+        held_for_training(tmp_path, other),
+    ):
+        pass
+
+
+def test_a_row_with_a_field_that_no_recipe_has_is_of_another_study(tmp_path):
+    path = write_row(tmp_path, made_row(make_study().runs()[0]))
+    content = json.loads(path.read_text())
+    content["config"]["recipe"]["momentums"] = 0.9
+    path.write_text(json.dumps(content))
+    with pytest.raises(RowError, match="is a row of another study"):
+        remaining(make_study(), tmp_path)
+
+
+def test_a_name_of_the_longest_kind_has_a_folder(tmp_path):
+    study = plan("_study_runs:make_case", arms=[Arm(name="a" * 100)], seeds=1)
+    assert [row.status for row in run_here(study, tmp_path).rows] == ["done"]
 
 
 def test_damaged_files_are_named(tmp_path):
@@ -378,6 +425,10 @@ def test_a_case_that_cannot_work_is_refused_before_anything_is_trained(monkeypat
         ({"recipe": {"lr": math.nan}}, r"`lr` must be a positive number, got nan"),
         ({"arms": [Arm(name="a", recipe={"epochs": "many"})]}, r"`epochs` must be a whole number"),
         ({"metric": "accuracy"}, r"`metric` must be one of nll, error, ece"),
+        ({"recipe": {"class_weights": "false"}}, r"`class_weights` must be True or False, got 'false'"),
+        ({"recipe": {"class_weights": 0}}, r"`class_weights` must be True or False, got 0"),
+        ({"recipe": {"weight_decay": False}}, r"`weight_decay` must be a finite number of at least 0, got False"),
+        ({"arms": [Arm(name="a" * 101)]}, r"`arms` must be named with at most 100 characters, got 101 in a{20}\.\.\."),
         ({"data": "mnist"}, r"`data` must be left out"),
     ],
 )

@@ -1,6 +1,8 @@
 """Tasks: numbers that can be had from scikit-learn's definitions, from closed forms or by hand."""
 
+import dataclasses
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ from scipy import stats
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from thinout._checks import UsageError
 from thinout.lab.case import Case, Recipe, Run, dropout_arm
 from thinout.lab.data import Splits
 from thinout.lab.metrics import balanced_error, binary_metrics
+from thinout.lab.rows import PRIMARY
 from thinout.lab.study import plan
 from thinout.lab.tasks import TASKS, get_task
 from thinout.lab.training import train_run
@@ -140,6 +144,41 @@ def test_targets_that_do_not_fit_the_task_are_refused_before_training(name, targ
 
     with pytest.raises(ValueError, match=match):
         try_case(Case(**{**vars(case), "data": wrong}), [dropout_arm(0.5)], 0)
+
+
+def some_outputs(name):
+    if name == "tokens":
+        return torch.randn(20, STEPS, 7), torch.randint(7, (20, STEPS))
+    return torch.randn(20, 2), torch.randn(20, 2) if name == "regression" else torch.arange(20) % 2
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_an_arm_can_be_judged_by_what_the_task_measures(name):
+    torch.manual_seed(0)
+    measured = get_task(name).metrics(*some_outputs(name))
+    assert get_task(name).primary == tuple(one for one in PRIMARY if math.isfinite(measured.get(one, math.nan)))
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("metric", ["ece", "balanced_error"])
+def test_a_metric_that_the_task_lacks_is_refused_before_training(monkeypatch, name, metric):
+    monkeypatch.setattr(sys.modules[__name__], "make_case", lambda: CASES[name], raising=False)
+    with pytest.raises(UsageError, match=rf"`metric` must be one of nll, error, .* of {name}, got '{metric}'"):
+        plan(f"{__name__}:make_case", seeds=1, metric=metric)
+    monkeypatch.setattr(sys.modules[__name__], "make_case", lambda: dataclasses.replace(CASES[name], metric=metric))
+    with pytest.raises(UsageError, match=rf"`metric` must be one of nll, error, .* of {name}, got '{metric}'"):
+        plan(f"{__name__}:make_case", seeds=1)
+    assert plan(f"{__name__}:make_case", seeds=1, metric="error").metric == "error"
+
+
+def test_a_regression_whose_first_targets_are_all_zero_can_still_be_judged_by_its_error(monkeypatch):
+    """The error is a share of the squared targets, so on the examples that are tried it has no value."""
+    inputs, targets = torch.randn(9, FEATURES), torch.zeros(9, 2)
+    targets[4:] = 1.0
+    part = TensorDataset(inputs, targets)
+    case = dataclasses.replace(CASES["regression"], data=Splits(part, part, part, num_classes=2, shape=(FEATURES,)))
+    monkeypatch.setattr(sys.modules[__name__], "make_case", lambda: case, raising=False)
+    assert plan(f"{__name__}:make_case", seeds=1, metric="error").metric == "error"
 
 
 def test_the_tasks_are_named():

@@ -8,6 +8,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,6 +42,7 @@ from thinout.lab.training import (
     predict,
     train_run,
 )
+from thinout.lab.training._batches import load_batches
 
 SEEDS = RunSeeds.from_seed(7)
 WHOLE_BATCH = Recipe(epochs=1, batch_size=50, optimizer="sgd", momentum=0.0, lr=1.0, patience=None)
@@ -184,6 +186,18 @@ def test_the_noise_of_a_data_set_differs_between_epochs_and_batches() -> None:
     seen = [batch for batch in seen_by(0.0) if len(batch) in (16, 2)]
     noise = [float((got - inputs[batch])[0, 0]) for got, batch in zip(seen, batches, strict=True)]
     assert len({round(value, 6) for value in noise}) == 8
+
+
+@pytest.mark.parametrize("kind", [TensorDataset, Pairs, DoubledInputs])
+def test_an_empty_share_of_a_batch_is_a_batch_of_no_examples(kind: Any) -> None:
+    """The examples beside it are those that they would be without it."""
+    dataset, device = kind(*examples(5, 0)), torch.device("cpu")
+    shares = [torch.tensor([3, 1]), torch.tensor([], dtype=torch.int64), torch.tensor([4])]
+    full, empty, last = load_batches(dataset, shares, device)
+    assert [part.shape for part in empty] == [(0, 8), (0,)]
+    assert [part.dtype for part in empty] == [torch.float32, torch.int64]
+    for batch, places in ((full, [3, 1]), (last, [4])):
+        assert torch.equal(batch[0], torch.stack([dataset[place][0] for place in places]))
 
 
 def test_an_empty_part_is_refused() -> None:

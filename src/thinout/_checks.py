@@ -112,6 +112,13 @@ def check_positive(where: str, name: str, value: object, *, finite: bool = True)
     return number
 
 
+def check_bool(where: str, name: str, value: object) -> bool:
+    """Return True or False, or raise: text such as "false" would count as true."""
+    if not isinstance(value, bool):
+        bad_type(where, name, "True or False", repr(value))
+    return value
+
+
 def check_integer(where: str, name: str, value: object) -> int:
     """Return a whole number, or raise."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):

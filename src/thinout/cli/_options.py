@@ -79,9 +79,16 @@ def checked_recipe(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:
         raise UsageError(str(error)) from error
 
 
+_BOOLS = {"true": True, "false": False}
+
+
 def _value(name: str, text: str, kind: str) -> Any:
     if "None" in kind and text.lower() == "none":
         return None
+    if kind == "bool":
+        if text.lower() not in _BOOLS:
+            bad_usage(_HERE, f"--set {name}", "true or false", repr(text))
+        return _BOOLS[text.lower()]
     try:
         return int(text) if kind.startswith("int") else float(text) if kind.startswith("float") else text
     except ValueError:

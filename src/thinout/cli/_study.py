@@ -176,9 +176,16 @@ def _analysed(study: Study, rows: list[Row]) -> Analysis:
     try:
         return analyse(rows, metric=study.metric, baseline=study.baseline)
     except UsageError as error:
+        has_finished = any(row.arm == study.baseline and row.status == "done" for row in rows)
+        lacking = f"has a finite {study.metric}" if has_finished else "has finished"
+        remedy = (
+            "Give another --metric, and another --folder."
+            if has_finished
+            else "Mend what the reasons name, and give the study's command again."
+        )
         raise StudyError(
-            f"study: no run of the baseline {study.baseline} has finished, so there is nothing to compare with and no "
-            "report is written. Mend what the reasons name, and give the study's command again."
+            f"study: no run of the baseline {study.baseline} {lacking}, so there is nothing to compare with and no "
+            f"report is written. {remedy}"
         ) from error
 
 

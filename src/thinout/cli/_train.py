@@ -46,9 +46,9 @@ def train(
     skip_bad: SkipBad = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train one network, and measure it at its best validation epoch.
+    """Train one network, and measure it at its best validation epoch, or with --set keep=last at its last.
 
-    Epochs go to epochs.csv (or TensorBoard), the state after each epoch to checkpoint.pt, the best weights to
+    Epochs go to epochs.csv (or TensorBoard), the state after each epoch to checkpoint.pt, the weights measured to
     weights.pt. The same command goes on where it was stopped. On several devices:
     accelerate launch --multi_gpu --num_processes 2 -m thinout train CASE.
     """
@@ -122,7 +122,7 @@ def _print_row(row: Row, place: Path, as_json: bool) -> None:
         return
     names = [name for name in _COLUMNS if math.isfinite(row.metrics["test"].get(name, math.nan))]
     print_table(
-        f"{row.arm}, best epoch {row.best_epoch} of {row.num_epochs}, {duration(row.seconds)}",
+        f"{row.arm}, measured at epoch {row.best_epoch} of {row.num_epochs}, {duration(row.seconds)}",
         ("part ", *(_title(name, row.metrics["test"]) for name in names)),
         [(part, *(_cell(name, row.metrics[part]) for name in names)) for part in PARTS],
     )

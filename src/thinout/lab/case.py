@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from thinout._checks import check_choice, check_count, check_p, check_positive
+from thinout._checks import check_bool, check_choice, check_count, check_not_negative, check_p, check_positive
 from thinout.lab.data import Splits
 
 Optimizer = Literal["adam", "sgd"]
@@ -72,13 +72,13 @@ class Recipe:
         check_positive("Recipe", "lr", self.lr)
         for name in ("momentum", "label_smoothing"):
             check_p("Recipe", getattr(self, name), name)
-        if self.weight_decay != 0:
-            check_positive("Recipe", "weight_decay", self.weight_decay)
+        check_not_negative("Recipe", self.weight_decay, "weight_decay")
         for name in ("clip_norm", "clip_value", "max_norm"):
             if getattr(self, name) is not None:
                 check_positive("Recipe", name, getattr(self, name))
         if self.patience is not None:
             check_count("Recipe", "patience", self.patience)
+        check_bool("Recipe", "class_weights", self.class_weights)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,8 +133,8 @@ class Case:
         title: one line for a reader.
         task: what the network is asked for: ``"classification"``, ``"tokens"`` (a class a position) or
             ``"regression"``; see `thinout.lab.tasks`.
-        metric: the primary metric, the one that gets verdicts: ``"nll"``, ``"error"``, ``"ece"`` or
-            ``"balanced_error"``.
+        metric: the primary metric, the one that gets verdicts: ``"nll"``, ``"error"``, or of a classification
+            ``"ece"`` or ``"balanced_error"``.
         arms: the treatments compared; the first is the baseline.
         has_numbered_splits: whether `data` is called with the run's own seed (0, 1, 2 ...), for data that come in
             numbered splits; else with one derived from it, which says nothing to a reader.

@@ -44,10 +44,11 @@ class Row:
         status: ``"done"`` or ``"failed"``.
         reason: why it failed, one sentence.
         config: `Run.config()`.
-        metrics: part (``train``, ``validation``, ``test``; clean, in eval mode, at the best validation epoch) ->
+        metrics: part (``train``, ``validation``, ``test``; clean, in eval mode, at `best_epoch`) ->
             {``nll``, ``error``, ``ece`` and what else the task measures, such as ``error_low`` and ``error_high``, the
             exact 95 % interval of a classification's error}; errors and ECE as shares, NLL in nats.
-        best_epoch: epoch (from 1) with the lowest validation loss, whose weights were measured.
+        best_epoch: epoch (from 1) whose weights were measured: that with the lowest validation loss, or the last where
+            the recipe keeps that.
         num_epochs: epochs trained.
         history: one dict an epoch: ``epoch``, ``train_loss`` (mean of the training loss, dropout on), ``train_nll``,
             ``validation_nll``, ``validation_error``, ``lr``, ``seconds``.

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from thinout._checks import check_choice
 from thinout.lab.metrics import binary_metrics, classification_metrics, nll_by_example
+from thinout.lab.rows import PRIMARY
 from thinout.lab.statistics import share_interval
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -28,10 +29,12 @@ class Task(ABC):
     Attributes:
         name: how a case names it.
         shape: the shape of outputs, in words for messages.
+        primary: the metrics that an arm can be judged by; the others of `PRIMARY` are absent or NaN.
     """
 
     name: str
     shape: str
+    primary: tuple[str, ...] = ("nll", "error")
 
     @abstractmethod
     def losses(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
@@ -66,7 +69,7 @@ class Task(ABC):
 class Classification(Task):
     """One class an example: logits (N, num_classes) for labels (N,)."""
 
-    name, shape = "classification", "(N, num_classes)"
+    name, shape, primary = "classification", "(N, num_classes)", PRIMARY
 
     def losses(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
         """Return cross entropies."""

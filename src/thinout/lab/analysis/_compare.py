@@ -120,7 +120,14 @@ def _convergence(rows: Sequence[Row]) -> Convergence:
 
 
 def _has_converged(row: Row) -> bool:
-    return 5 * row.best_epoch <= 4 * row.num_epochs
+    return 5 * _best_epoch(row) <= 4 * row.num_epochs
+
+
+def _best_epoch(row: Row) -> float:
+    """Return the epoch of the lowest validation NLL, which `row.best_epoch` is not where the last one was kept."""
+    curve = {record["epoch"]: record.get("validation_nll", math.nan) for record in row.history}
+    finite = [epoch for epoch, nll in curve.items() if math.isfinite(nll)]
+    return min(finite, key=lambda epoch: curve[epoch], default=row.best_epoch)  # of equals the first, as `fit` keeps it
 
 
 def _interval(values: Sequence[float]) -> Interval | None:

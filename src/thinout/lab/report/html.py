@@ -57,6 +57,7 @@ class Page:
     runs: tables.Table
     baseline: str
     primary: str
+    measured: str
     command: str
     environment: Sequence[tuple[str, str]]
 
@@ -95,6 +96,7 @@ def make_page(analysis: Analysis, rows: Sequence[Row], study: Mapping[str, Any])
         runs=tables.run_table(rows),
         baseline=clean(analysis.baseline),
         primary=lower_title(analysis.metric),
+        measured=_measured(rows),
         command=_command(study.get("command")),
         environment=_environment(rows),
     )
@@ -168,6 +170,16 @@ def _margin_fact(analysis: Analysis) -> Fact:
 def _warnings(analysis: Analysis) -> list[str]:
     reasons = [f"{run.arm}, seed {run.seed}: {run.reason.rstrip('.')}." for run in analysis.failed]
     return [clean(line) for line in (*analysis.notes, *reasons)]
+
+
+def _measured(rows: Sequence[Row]) -> str:
+    """Say after which epoch networks are measured, which is for their recipes to say; old ones have no word for it."""
+    kept = {row.config.get("recipe", {}).get("keep", "best") for row in rows}
+    if "last" not in kept:
+        return "Every network is measured at its best validation epoch."
+    if kept == {"last"}:
+        return "Every network is measured after its last epoch."
+    return "A network is measured at its best validation epoch, or after its last one where its recipe keeps that."
 
 
 def _command(command: object) -> str:

@@ -102,7 +102,7 @@ def sections(material: Material) -> list[Section]:
             text=(
                 "NLL in nats by epoch, one arm a picture, all on the same axes. Solid: validation. Dashed: training "
                 "(dropout off, a sample). Bands: 95 % intervals of the mean over seeds, as far as every seed trained. "
-                "Thin: single seeds. Ticks at the foot: best epochs. The first epochs may lie above the frame. "
+                "Thin: single seeds. Ticks at the foot: measured epochs. The first epochs may lie above the frame. "
                 f"Dotted grey: validation of {clean(material.analysis.baseline)}."
             ),
             pictures=_curves(material),

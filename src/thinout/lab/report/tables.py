@@ -62,7 +62,8 @@ def arm_table(analysis: Analysis) -> Table:
 
 def run_table(rows: Sequence[Row]) -> Table:
     """Return all runs, finished or failed, with their results and their provenance."""
-    names = ("Arm", "Seed", "Status", "Test NLL", "Test error", "Gap", "Best epoch", "Time", "Started, on", "Made with")
+    results = ("Test NLL", "Test error", "Gap", "Measured epoch", "Time")
+    names = ("Arm", "Seed", "Status", *results, "Started, on", "Made with")
     num_failed = sum(row.status == "failed" for row in rows)
     summary = plural(len(rows), "run") + (f", {num_failed} failed" if num_failed else "")
     lines = [_run_line(row) for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import socket
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from thinout._checks import ThinoutError, UsageError
-from thinout.lab.case import Run
+from thinout.lab.case import Recipe, Run
 from thinout.lab.rows import Row, RowError, read_row, read_rows, row_path, write_atomically, write_row
 from thinout.lab.study._plan import Study
 
@@ -63,7 +64,7 @@ def held_for_training(folder: Path, run: Run) -> Iterator[None]:
     with held(folder, "train"):
         for row in read_rows(folder):
             # A failed one leaves no weights, and the next try has another recipe.
-            if row.status == "done" and (differences := _differences(row.config, _config(run))):
+            if row.status == "done" and (differences := _differences(_completed(row.config), _config(run))):
                 raise UsageError(
                     f"train: {folder} holds another training: {'; '.join(differences)}. Give another --folder."
                 )
@@ -142,13 +143,21 @@ def _recorded_row(folder: Path, run: Run) -> Row | None:
     if not path.exists():
         return None
     row = read_row(path)
-    if row.config != _config(run):
+    if _completed(row.config) != _config(run):
         raise RowError(f"run_study: {path} is a row of another study. Give another folder, or delete that row.")
     return row
 
 
 def _config(run: Run) -> Any:
     return json.loads(json.dumps(run.config()))
+
+
+def _completed(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a row's config with the fields that recipes did not have when it was written, as `read_study` does."""
+    try:
+        return config | {"recipe": dataclasses.asdict(Recipe(**config["recipe"]))}
+    except (KeyError, TypeError, ValueError):
+        return config  # no recipe of ours: it differs, whatever is missing
 
 
 @contextlib.contextmanager

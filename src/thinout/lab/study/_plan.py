@@ -22,6 +22,7 @@ from thinout.lab.training import TrainingError, estimate_seconds
 WORKER_START_SECONDS = 4.0
 _RECIPE_FIELDS = [field.name for field in dataclasses.fields(Recipe)]
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")  # an arm's rows lie in a folder of its name
+_LONGEST_NAME = 100  # file systems take 255 bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +95,11 @@ def plan(
         arms: the treatments, the baseline first; None for the case's own.
         seeds: how many (0, 1, 2, ...), or which.
         recipe: fields of the case's recipe to override.
-        metric: primary metric: ``"nll"``, ``"error"``, ``"ece"`` or ``"balanced_error"``; None for the case's own.
+        metric: primary metric: ``"nll"``, ``"error"``, or of a classification ``"ece"`` or ``"balanced_error"``; None
+            for the case's own.
 
     Raises:
-        UsageError: the case, its model, its data, an arm, a recipe field or the seeds cannot be used.
+        UsageError: the case, its model, its data, an arm, a recipe field, the seeds or the metric cannot be used.
         DataError: the data cannot be had.
 
     Example:
@@ -115,7 +117,7 @@ def plan(
         metric=_checked_metric(metric or resolved.metric),
     )
     study.runs()  # builds every arm's recipe
-    try_case(resolved, study.arms, study.seeds[0])
+    try_case(resolved, study.arms, study.seeds[0], metric=study.metric)
     return study
 
 
@@ -172,6 +174,9 @@ def _checked_arms(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
     for name in names:
         if not _FOLDER_NAME.fullmatch(name):
             bad_usage("plan", "arms", "named with letters, digits and . _ = + -", repr(name), "Rename the arm.")
+        if len(name) > _LONGEST_NAME:
+            allowed = f"named with at most {_LONGEST_NAME} characters"
+            bad_usage("plan", "arms", allowed, f"{len(name)} in {name[:20]}...", "Rename the arm.")
         if names.count(name) > 1:
             bad_usage("plan", "arms", "different arms", f"{name} twice", "Leave one out, or give it another name.")
     return arms

@@ -19,8 +19,11 @@ NUM_TRIED = 4
 _PARTS = ("train", "validation", "test")
 
 
-def try_case(case: Case, arms: Sequence[Arm], seed: int) -> None:
-    """Raise UsageError unless the data of a seed and the network of every arm can be used."""
+def try_case(case: Case, arms: Sequence[Arm], seed: int, *, metric: str = "nll") -> None:
+    """Raise UsageError unless the task has the metric, and the data of a seed and every arm's network can be used."""
+    # Asked of the task, not of a few examples: on those a metric may be NaN that the whole part has.
+    if metric not in (measured := get_task(case.task).primary):
+        bad_usage("plan", "metric", f"one of {', '.join(measured)}, which are those of {case.task}", repr(metric))
     seeds = RunSeeds.from_seed(seed)
     splits = _load(case, split_seed(case, seed))
     _check_splits(case, splits)

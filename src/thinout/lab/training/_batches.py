@@ -40,7 +40,7 @@ def all_targets(dataset: Examples) -> Tensor:
 def load_batches(
     dataset: Examples, indices: Sequence[Tensor], device: torch.device, *, seed: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (inputs, labels) on the device for each tensor of indices.
+    """Yield (inputs, labels) on the device for each tensor of indices; of an empty one, a batch of length 0.
 
     What a data set draws at random in `__getitem__` comes from `seed` and the number of the batch alone.
     """
@@ -50,10 +50,11 @@ def load_batches(
         for chosen in indices:
             yield inputs[chosen].to(device), labels[chosen].to(device)
         return
+    # A process may have no share of a short batch. Nothing cannot be collated, so the first example tells the shape.
+    places = [chosen.tolist() or [0] for chosen in indices]
     # An own generator: the loader draws a seed for its workers, which must not come out of the masks' generator.
-    loader = DataLoader(dataset, batch_sampler=[chosen.tolist() for chosen in indices], generator=torch.Generator())
-    batches = iter(loader)
-    for number in range(len(indices)):
+    batches = iter(DataLoader(dataset, batch_sampler=places, generator=torch.Generator()))
+    for number, chosen in enumerate(indices):
         with seeded_everywhere(derive(seed, number)[0]):
             inputs, labels = next(batches)
-        yield inputs.to(device), labels.to(device)
+        yield inputs[: len(chosen)].to(device), labels[: len(chosen)].to(device)

@@ -64,10 +64,10 @@ def watch_activations(model: nn.Module) -> Iterator[list[dict[str, Any]]]:
 
 
 def first_filters(model: nn.Module) -> Tensor | None:
-    """Return the filters (C, h, w) of the first 2-d convolution, averaged over input channels, or None."""
+    """Return the filters (C, h, w) of the first 2-d convolution, averaged over input channels, float32, or None."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
-            return module.weight.detach().mean(1).cpu()
+            return module.weight.detach().float().mean(1).cpu()  # NumPy does not know bfloat16
     return None
 
 

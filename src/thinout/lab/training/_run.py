@@ -41,14 +41,14 @@ def train_run(
     weights: Path | None = None,
     progress: Progress | None = None,
 ) -> Row:
-    """Train one arm of a case from one seed and measure it at its best validation epoch.
+    """Train one arm of a case from one seed and measure it with the weights that its recipe keeps.
 
     Args:
         run: what is trained; `run.recipe` is followed as it stands.
         case: the resolved case, or None to resolve `run.case` here.
         tracker: as in `fit`.
         checkpoint: as in `fit`.
-        weights: file for the state dict of the best validation epoch; it holds tensors only.
+        weights: file for the state dict of those weights; it holds tensors only.
         progress: as in `fit`.
 
     Returns:
