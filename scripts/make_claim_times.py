@@ -1,6 +1,6 @@
 """Write src/thinout/lab/claims/times.json, from which the command estimates how long claims take.
 
-python scripts/make_claim_times.py docs/results/claims
+python scripts/make_claim_times.py docs/results/claims runs/claims
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from thinout.lab.claims._times import FILE
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder that claims were run into")
-    folder, content = parser.parse_args().folder, {}
+    parser.add_argument("folders", type=Path, nargs="+", help="folders that claims were run into, in either form")
+    folders, content = parser.parse_args().folders, {}
     for size in ("full", "quick"):
-        found = {claim.id: read_measurements(folder, claim, size) for claim in all_claims()}
+        found = {
+            claim.id: [unit for folder in folders for unit in read_measurements(folder, claim, size)]
+            for claim in all_claims()
+        }
         content[size] = {
             name: {"num_units": len(units), "seconds": round(sum(unit.seconds for unit in units), 1)}
             for name, units in found.items()

@@ -7,6 +7,7 @@ import re
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,22 +144,33 @@ def test_a_folder_without_measurements_or_a_file_in_its_place_is_refused(tmp_pat
     assert run(["claims", "run", "C15", "--quick", "--folder", str(tmp_path / "file")]) == 2
 
 
+def _arm(name: str, validation: float, change: float | None = None, num_pairs: int = 5) -> dict[str, Any]:
+    """Return an arm of a report; its test NLL without dropout is 0.5, its interval 0.02 wide to either side."""
+    difference = None if change is None else {
+        "mean": change, "low": change - 0.02, "high": change + 0.02, "p_value": 0.001,
+    }  # fmt: skip
+    return {
+        "arm": name, "p": 0.0 if name == "none" else float(name.removeprefix("p=")),
+        "paired_seeds": list(range(num_pairs)),
+        "validation": {"mean": validation}, "metrics": {"nll": {"mean": 0.5}}, "difference": difference,
+        "verdict": None if change is None else "helps" if change < 0 else "harms",
+    }  # fmt: skip
+
+
 def test_what_reads_results_is_measured_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     claim, studies = find("C22"), tmp_path / "studies"
     monkeypatch.setenv("THINOUT_STUDIES", str(studies))
     before = run_claim(claim, tmp_path, executor=Here())
     assert {each.values["studies"] for each in before} == {0}
     (studies / "one").mkdir(parents=True)
-    none = {"arm": "none", "verdict": None, "metrics": {"nll": {"mean": 0.5}}}
-    arms = [none, {"arm": "p=0.5", "verdict": "harms", "metrics": {}}]
-    headline = {"arm": "p=0.5", "verdict": "no evidence", "difference": {"mean": 0.1}}
     content = {
         "study": {"case": "lenet5", "command": "thinout study lenet5"},
-        "analysis": {"arms": arms, "headline": headline, "metric": "nll"},
+        "analysis": {"arms": [_arm("none", 0.5), _arm("p=0.5", 0.4, change=0.1)], "baseline": "none", "metric": "nll"},
     }
     (studies / "one" / "results.json").write_text(json.dumps(content))
     after = {each.unit.arm: each.values for each in run_claim(claim, tmp_path, executor=Here())}
     assert (after["lenet5"]["studies"], after["lenet5"]["arms that harm"]) == (1, 1)
+    assert after["lenet5"]["study 1: change, mean"] == pytest.approx(20.0)  # 0.1 of 0.5
     (studies / "one" / "results.json").write_text("{")
     with pytest.raises(ClaimError, match=r"results\.json cannot be read"):
         run_claim(claim, tmp_path, executor=Here())
@@ -169,7 +181,7 @@ def test_a_claim_that_shares_measurements_counts_them_once(capsys: pytest.Captur
     for names in (["C01"], ["C01", "C12"], ["c01", "C01"]):
         assert run(["claims", "run", *names, "--dry-run", "--json"]) == 0
         numbers.append(json.loads(capsys.readouterr().out)["left"])
-    assert numbers == [144] * 3
+    assert numbers == [128] * 3
 
 
 def test_the_ticks_of_logarithmic_axes_are_numbers(tmp_path: Path) -> None:

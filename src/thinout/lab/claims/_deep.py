@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from thinout.functional import dropout
-from thinout.lab.claims._claim import Size, Unit
+from thinout.lab.claims._claim import Effect, Size, Unit
+from thinout.lab.claims._evidence import Evidence
 
-WIDTH, BATCH, CLASSES, MASKS = 128, 64, 10, 4
+WIDTH, BATCH, CLASSES, MASKS, PARTS = 128, 64, 10, 4, 5
 DEPTHS = (5, 10, 20, 35, 50)
 P = 0.5
 ARMS = {
@@ -67,22 +68,44 @@ class DeepNet(nn.Module):
         return self.activation(layer(dropout(x, P, training=self.arm == "dropout")))
 
 
+def profile(evidence: Evidence, activation: str, depth: float) -> list[Effect]:
+    """Return the norms of the gradients of all fifths of the layers, without dropout and with it."""
+    return [
+        Effect.of(
+            f"{activation}, depth {depth:g}: log10 of the gradient's norm, {arm}, layers {part} of {PARTS}",
+            evidence.mean(arm, f"{activation}: weights, part {part} of {PARTS}", depth),
+        )
+        for arm in ("none", "dropout")
+        for part in range(1, PARTS + 1)
+    ]
+
+
 def gradient_norms(unit: Unit, size: Size, gains: Mapping[str, float]) -> dict[str, float]:
     """Return log10 of the gradient's norm at the first hidden state over that at the last, for each activation.
+
+    Beside it, as "tanh: weights, part 1 of 5" and so on, log10 of the norm of the gradient of the weights of each fifth
+    of the layers, from the input on: the root of the mean square over its layers and over masks.
 
     The batch is Gaussian; masks are drawn `MASKS` times and the mean of the logarithms is taken: the gradient of a
     typical step. All arms of a seed start from the same draws of weights.
     """
     values = {}
     for activation, gain in gains.items():
-        ratios = []
+        ratios, squares = [], []
         for mask in range(1 if size == "quick" or unit.arm not in ("dropout", "stochastic depth") else MASKS):
             torch.manual_seed(unit.seed)
             net = DeepNet(int(unit.x or 0), unit.arm, activation, gain)
             x, labels = torch.randn(BATCH, WIDTH), torch.randint(CLASSES, (BATCH,))
             torch.manual_seed(1_000_003 * (1 + mask) + unit.seed)
             logits, *states = net(x)
-            first, last = torch.autograd.grad(cross_entropy(logits, labels), states)
+            weights = [layer.weight for layer in net.layers]
+            first, last, *of_weights = torch.autograd.grad(
+                cross_entropy(logits, labels), [*states, *weights], materialize_grads=True
+            )
             ratios.append((first.double().norm() / last.double().norm()).item())
+            squares.append(torch.stack([gradient.double().square().sum() for gradient in of_weights]))
         values[activation] = sum(math.log10(ratio) for ratio in ratios) / len(ratios)
+        for part, layers in enumerate(torch.stack(squares).mean(0).tensor_split(PARTS), 1):
+            if layers.any():  # a fifth of few layers can be skipped with every mask
+                values[f"{activation}: weights, part {part} of {PARTS}"] = 0.5 * layers.mean().log10().item()
     return values

@@ -10,7 +10,7 @@ from typing import Any
 from thinout._checks import UsageError
 from thinout.lab.claims._claim import Claim, ClaimError, Effect, Size, collect
 from thinout.lab.claims._figures import panel_svg
-from thinout.lab.claims._run import read_measurements, remaining, write_result
+from thinout.lab.claims._run import measured_by, read_measurements, remaining, write_result
 from thinout.lab.rows import write_atomically
 
 
@@ -47,6 +47,11 @@ class Entry:
     def style(self) -> str:
         """CSS class of the verdict."""
         return self.verdict.replace(" ", "-").replace(":", "")
+
+    @property
+    def num_seeds(self) -> int:
+        """How many seeds each of its arms has."""
+        return len({unit.seed for unit in measured_by(self.claim).units("full")})
 
     @property
     def effects(self) -> list[tuple[str, str]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,17 +23,39 @@ SIDE = 28
 SMALL = "fashion-mnist-small"
 
 
-def images(name: str, seed: int, *, num_train: int | None = None) -> Splits:
-    """Return a data set of 28x28 images; of its training part the first `num_train` of a permutation by the seed."""
-    splits = split(load(name), seed=RunSeeds.from_seed(seed).split, validation=0.1)
-    if num_train is None:
-        return splits
-    part = splits.train
+def images(name: str, seed: int, *, num_train: int | None = None, num_validation: int | None = None) -> Splits:
+    """Return a data set of 28x28 images.
+
+    Args:
+        name: of the data set.
+        seed: of the run, which chooses the validation part.
+        num_train: of the training part the first so many of a permutation by the seed; all by default.
+        num_validation: the same of the validation part.
+    """
+    splits = split(read(name), seed=RunSeeds.from_seed(seed).split, validation=0.1)
+    train, validation = (_some(part, num, seed) for part, num in (
+        (splits.train, num_train), (splits.validation, num_validation),
+    ))  # fmt: skip
+    return replace(splits, train=train, validation=validation)
+
+
+def read(name: str) -> Any:
+    """Return a data set; a worker reads it once for all its units, as long as it lies in the same place."""
+    return _read(name, os.environ.get("THINOUT_DATA"))
+
+
+@functools.lru_cache(maxsize=2)
+def _read(name: str, place: str | None) -> Any:
+    return load(name)
+
+
+def _some(part: Examples, num_chosen: int | None, seed: int) -> Examples:
+    if num_chosen is None:
+        return part
     if not isinstance(part, TensorDataset):
         raise TypeError("split() makes TensorDatasets")
-    chosen = torch.randperm(len(part), generator=torch.Generator().manual_seed(seed))[:num_train]
-    subset = TensorDataset(*(tensor[chosen] for tensor in part.tensors))
-    return Splits(subset, splits.validation, splits.test, splits.num_classes, splits.shape, splits.mean, splits.std)
+    chosen = torch.randperm(len(part), generator=torch.Generator().manual_seed(seed))[:num_chosen]
+    return TensorDataset(*(tensor[chosen] for tensor in part.tensors))
 
 
 def mlp(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit, Verdict, grid
-from thinout.lab.claims._deep import ARMS, DEPTHS, gradient_norms
+from thinout.lab.claims._deep import ARMS, DEPTHS, PARTS, gradient_norms, profile
 from thinout.lab.claims._evidence import Evidence
 
 GAINS = {"tanh": 0.9, "ReLU": 1.2}  # below 1 and below sqrt(2): without help, gradients shrink from layer to layer
@@ -35,8 +35,9 @@ def judge(evidence: Evidence) -> Finding:
             change = evidence.difference(arm, "none", activation, depth)
             name = f"{activation}, depth {depth:g}: {arm} minus none"
             effects.append(Effect.of(name, change))
+        effects += profile(evidence, activation, depth)
     verdict: Verdict = "refuted"
-    if all(beats_scale):
+    if all(beats_scale) and any(beats_none):
         verdict, text = "supported", "Dropout keeps the gradient of early layers larger than the scale alone would."
     elif not any(beats_none):
         text = "Dropout makes the gradient of early layers no larger with either activation."
@@ -62,7 +63,8 @@ CLAIM = Claim(
     refutation="At depth 50 the gradient is not larger than without dropout, or not larger than with the scale alone.",
     data="Gaussian inputs, random labels, nets at their initial weights: tanh with gain 0.9, ReLU with gain 1.2",
     arms=ARMS,
-    metric="log10 of the gradient's norm at the first hidden state over that at the last, mean over 4 masks",
+    metric="log10 of the gradient's norm at the first hidden state over that at the last, mean over 4 masks; "
+    "beside it the norms of the gradients of the weights, in fifths of the layers",
     rule="Paired by seed at the greatest depth. Supported if the 95 % interval of dropout minus scale lies above 0 for "
     "both activations, refuted if it does for none (or if dropout minus none does for none), else conditional.",
     units=units,
@@ -73,6 +75,15 @@ CLAIM = Claim(
             title=f"{name}: gradient at the first hidden state over the last",
             value=name,
             what="log10 of the ratio",
+            axis="depth",
+        )
+        for name in GAINS
+    )
+    + tuple(
+        Panel(
+            title=f"{name}: gradient of the weights of the first fifth of the layers",
+            value=f"{name}: weights, part 1 of {PARTS}",
+            what="log10 of the norm",
             axis="depth",
         )
         for name in GAINS

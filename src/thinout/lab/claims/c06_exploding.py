@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit, grid
-from thinout.lab.claims._deep import ARMS, DEPTHS, gradient_norms
+from thinout.lab.claims._deep import ARMS, DEPTHS, PARTS, gradient_norms, profile
 from thinout.lab.claims._evidence import Evidence
 
 GAINS = {"tanh": 2.0, "ReLU": 1.7}  # above 1 and above sqrt(2): gradients grow from layer to layer
@@ -35,6 +35,7 @@ def judge(evidence: Evidence) -> Finding:
             other = evidence.difference(arm, "none", activation, depth)
             name = f"{activation}, depth {depth:g}: {arm} minus none"
             effects.append(Effect.of(name, other))
+        effects += profile(evidence, activation, depth)
     if all(smaller):
         return Finding(verdict="supported", sentence="Gradients grow less with dropout.", effects=tuple(effects))
     if any(smaller):
@@ -58,7 +59,8 @@ CLAIM = Claim(
     refutation="At depth 50 the ratio is not smaller with dropout than without.",
     data="Gaussian inputs, random labels, nets at their initial weights: tanh with gain 2, ReLU with gain 1.7",
     arms=ARMS,
-    metric="log10 of the gradient's norm at the first hidden state over that at the last, mean over 4 masks",
+    metric="log10 of the gradient's norm at the first hidden state over that at the last, mean over 4 masks; "
+    "beside it the norms of the gradients of the weights, in fifths of the layers",
     rule="Paired by seed at the greatest depth. Supported if the 95 % interval of dropout minus none lies below 0 for "
     "both activations, conditional if for one, refuted if for none.",
     units=units,
@@ -69,6 +71,15 @@ CLAIM = Claim(
             title=f"{name}: gradient at the first hidden state over the last",
             value=name,
             what="log10 of the ratio",
+            axis="depth",
+        )
+        for name in GAINS
+    )
+    + tuple(
+        Panel(
+            title=f"{name}: gradient of the weights of the first fifth of the layers",
+            value=f"{name}: weights, part 1 of {PARTS}",
+            what="log10 of the norm",
             axis="depth",
         )
         for name in GAINS

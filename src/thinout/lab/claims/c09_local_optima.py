@@ -13,13 +13,20 @@ from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit,
 from thinout.lab.claims._evidence import Evidence
 
 RESTARTS, STEPS, LR = 100, 2000, 0.05
-PROBLEMS = ("exclusive or, 3 units", "exclusive or, 8 units", "two spirals, 32 units")
+# Chosen by plain descent alone, on two seeds that are not among those compared: it solves 73 to 95 % of the restarts.
+PROBLEMS = ("exclusive or, 2 units", "parity of 3 bits, 3 units", "parity of 4 bits, 6 units")
+SIZES = ((2, 2), (3, 3), (4, 6))  # bits, hidden units
+RATES = {"none": 0.0, "p=0.1": 0.1, "p=0.3": 0.3}
+NOISES = {"noise of p=0.1": 0.1, "noise of p=0.3": 0.3}
 ARMS = {
     "none": "plain gradient descent with momentum 0.9 on all examples",
     "p=0.1": "dropout with p = 0.1 on the hidden layer",
     "p=0.3": "dropout with p = 0.3 on the hidden layer",
-    "noise": "no dropout, but isotropic Gaussian noise added to the gradient, its length that of the noise which p = "
-    "0.1 adds at the same place",
+    **{
+        name: f"no dropout, but isotropic Gaussian noise added to the gradient, its length that of the noise which p = "
+        f"{p} adds at the same place"
+        for name, p in NOISES.items()
+    },
 }
 
 
@@ -53,12 +60,9 @@ def measure(unit: Unit, size: Size) -> Mapping[str, float]:
 
 
 def _problem(number: int) -> tuple[Tensor, Tensor, int]:
-    if number < 2:
-        x = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
-        return x, (x.prod(1) < 0).float(), (3, 8)[number]
-    turns = torch.linspace(0.5, 2.5, 48) * math.pi / 1.4
-    arm = torch.stack([turns * turns.cos(), turns * turns.sin()], dim=1) / turns.max() * 2
-    return torch.cat([arm, -arm]), torch.cat([torch.ones(48), torch.zeros(48)]), 32
+    bits, hidden = SIZES[number]
+    x = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * bits)
+    return x, (x.prod(1) < 0).float(), hidden
 
 
 def _net(weights: Sequence[Tensor], x: Tensor, p: float) -> Tensor:
@@ -82,9 +86,9 @@ def _gradient(weights: Sequence[Tensor], x: Tensor, y: Tensor, p: float) -> list
 
 
 def _gradients(arm: str, weights: Sequence[Tensor], x: Tensor, y: Tensor) -> list[Tensor]:
-    if arm != "noise":
-        return _gradient(weights, x, y, {"none": 0.0, "p=0.1": 0.1, "p=0.3": 0.3}[arm])
-    clean, masked = _gradient(weights, x, y, 0.0), _gradient(weights, x, y, 0.1)
+    if arm not in NOISES:
+        return _gradient(weights, x, y, RATES[arm])
+    clean, masked = _gradient(weights, x, y, 0.0), _gradient(weights, x, y, NOISES[arm])
     length = sum((a - b).square().flatten(1).sum(1) for a, b in zip(clean, masked, strict=True))
     noise = [torch.randn_like(gradient) for gradient in clean]
     own = sum(each.square().flatten(1).sum(1) for each in noise)
@@ -93,35 +97,37 @@ def _gradients(arm: str, weights: Sequence[Tensor], x: Tensor, y: Tensor) -> lis
 
 
 def judge(evidence: Evidence) -> Finding:
-    """Compare the shares of solved restarts with those of plain descent and of plain noise."""
-    effects, better, beats_noise = [], [], []
+    """Compare the shares of solved restarts with those of plain descent and of plain noise of the same length."""
+    solved, losses = list[Effect](), list[Effect]()
+    better, worse, beats_noise = list[str](), list[str](), list[str]()
     level = 0.05 / (2 * len(PROBLEMS))
     for x, problem in enumerate(PROBLEMS):
-        for arm in ("p=0.1", "p=0.3", "noise"):
-            change = evidence.difference(arm, "none", "solved", x)
-            effects.append(Effect.of(f"{problem}: solved, {arm} minus none", change, "percentage points"))
-            if arm == "noise":
+        for arm, noise in zip(("p=0.1", "p=0.3"), NOISES, strict=True):
+            change, over_noise = (evidence.difference(arm, other, "solved", x) for other in ("none", noise))
+            loss = evidence.difference(arm, "none", "clean loss", x)
+            solved.append(Effect.of(f"{problem}: solved, {arm} minus none", change, "percentage points"))
+            solved.append(Effect.of(f"{problem}: solved, {arm} minus {noise}", over_noise, "percentage points"))
+            losses.append(Effect.of(f"{problem}: clean loss of the median restart, {arm} minus none", loss, "nats"))
+            if change.p_value is None or change.p_value >= level:
                 continue
-            over_noise = evidence.difference(arm, "noise", "solved", x)
-            effects.append(Effect.of(f"{problem}: solved, {arm} minus noise", over_noise, "percentage points"))
-            if change.p_value is not None and change.p_value < level:
-                better.append(change.mean > 0)
-                beats_noise.append(over_noise.mean > 0)
-    ups, downs = sum(better), len(better) - sum(better)
+            (better if change.mean > 0 else worse).append(f"{problem} ({arm})")
+            if change.mean > 0 and over_noise.low is not None and over_noise.low > 0:
+                beats_noise.append(f"{problem} ({arm})")
     text = (
-        f"Of {2 * len(PROBLEMS)} comparisons of dropout with plain descent, more restarts were solved in {ups} and "
-        f"fewer in {downs}."
+        f"Of {2 * len(PROBLEMS)} comparisons of dropout with plain descent, more restarts were solved in {len(better)} "
+        f"({'; '.join(better) or 'none'}) and fewer in {len(worse)} ({'; '.join(worse) or 'none'})."
     )
-    if ups == 2 * len(PROBLEMS) and all(beats_noise):
-        return Finding(verdict="supported", sentence=text, effects=tuple(effects))
-    if not ups:
-        verdict: Verdict = "refuted" if downs else "no evidence"
-        return Finding(verdict=verdict, sentence=text, effects=tuple(effects))
-    if not any(up and more for up, more in zip(better, beats_noise, strict=True)):
-        text += " Where more were solved, the mean with plain noise of the same length is as high."
-        return Finding(verdict="refuted", sentence=text, effects=tuple(effects))
-    condition = "the problem and the rate"
-    return Finding(verdict="conditional", condition=condition, sentence=text, effects=tuple(effects))
+    effects = tuple(solved + losses)
+    if len(beats_noise) == 2 * len(PROBLEMS):
+        return Finding(verdict="supported", sentence=text, effects=effects)
+    if not better:
+        verdict: Verdict = "refuted" if worse else "no evidence"
+        return Finding(verdict=verdict, sentence=text, effects=effects)
+    if not beats_noise:
+        text += " Where more were solved, plain noise of the same length was not shown to do less."
+        return Finding(verdict="refuted", sentence=text, effects=effects)
+    text += f" More than with plain noise of the same length: {'; '.join(beats_noise)}."
+    return Finding(verdict="conditional", condition="the problem and the rate", sentence=text, effects=effects)
 
 
 CLAIM = Claim(
@@ -132,18 +138,20 @@ CLAIM = Claim(
     hypothesis="On small problems that plain descent solves from some starting points only, more restarts are solved "
     "with dropout, and more than with gradient noise of the same length.",
     refutation="Not more restarts are solved, or no more than with plain noise.",
-    data="exclusive or with 3 and 8 tanh units, two spirals with 32; full batches, 100 restarts a seed, the learning "
-    "rate falling to zero",
+    data="exclusive or with 2 tanh units, parity of 3 bits with 3 and of 4 bits with 6; full batches, 100 restarts a "
+    "seed, the learning rate falling to zero",
     arms=ARMS,
-    metric="share of restarts that end with every example classified right, dropout off",
-    rule="Two rates on three problems, paired by seed, significant at 0.05 over six comparisons. Supported if dropout "
-    "is better in all and better than noise, refuted if it is better in none and worse in some, or better only where "
-    "noise does as well; conditional if better in some; else no evidence.",
+    metric="share of restarts that end with every example classified right, dropout off; beside it the median clean "
+    "loss",
+    rule="Two rates on three problems, paired by seed, significant at 0.05 over six comparisons; better than noise "
+    "where the 95 % interval of dropout minus noise of the same length lies above 0. Supported if dropout is better in "
+    "all, and better than noise; refuted if it is better in none and worse in some, or better than plain descent but "
+    "nowhere shown better than noise; conditional if better than both in some; else no evidence.",
     units=units,
     measure=measure,
     judge=judge,
     panels=(
-        Panel(title="Restarts solved", value="solved", what="%", axis="problem: 0 and 1 exclusive or, 2 two spirals"),
+        Panel(title="Restarts solved", value="solved", what="%", axis="problem: 0 exclusive or, 1 parity of 3, 2 of 4"),
         Panel(title="Clean loss of the median restart", value="clean loss", what="nats", axis="problem", log="y"),
     ),
 )

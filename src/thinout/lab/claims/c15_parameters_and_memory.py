@@ -86,7 +86,7 @@ def judge(evidence: Evidence) -> Finding:
         peaks = [evidence.values(name, "peak of a step, KiB", x)[0] for name in (arm, "none")]
         effects.append(Effect(name=f"peak of a step over that without dropout, {arm}", value=peaks[0] / peaks[1]))
         effects.append(Effect(name=f"kept for backward by an element, {arm}", value=per_element, unit="bytes"))
-    more_parameters = any(counts[arm] != counts["none"] for arm in LAYERS)
+    more_parameters = any(counts[arm] > counts["none"] for arm in LAYERS)
     masks = {arm: (kept[arm] - kept["none"]) / elements for arm in ("PyTorch", "thinout")}
     text = (
         f"Dropout adds no parameter. In training PyTorch keeps {masks['PyTorch']:.1f} bytes more for each element than "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any
 from thinout.lab.cases import names
 from thinout.lab.claims._claim import Claim, ClaimError, Effect, Finding, Panel, Size, Unit
 from thinout.lab.claims._evidence import Evidence
+from thinout.lab.statistics import MIN_PAIRS, holm
 
 FOLDERS = ("runs", "docs/results")
-_SCORES = {"helps": 1.0, "harms": -1.0}
+LEVEL = 0.05
 
 
 def units(size: Size) -> Sequence[Unit]:
@@ -23,30 +23,42 @@ def units(size: Size) -> Sequence[Unit]:
 
 
 def measure(unit: Unit, size: Size) -> Mapping[str, float]:
-    """Read the verdict of a case's studies: 1 for each that helps, -1 for each that harms; NaN where none was made."""
+    """Read what a case's studies say of dropout: how many there are, and of each the rate that validation chose."""
     studies = [study for study in _studies() if study["study"].get("case") == unit.arm]
-    found = [study for study in studies if study["analysis"]["headline"]["arm"] not in _mixed(study)]
-    headlines = [study["analysis"]["headline"] for study in found]
-    values = [_SCORES.get(headline["verdict"], 0.0) for headline in headlines]
-    changes = [
-        headline["difference"]["mean"] / study["analysis"]["arms"][0]["metrics"][study["analysis"]["metric"]]["mean"]
-        for headline, study in zip(headlines, found, strict=True)
-        if headline["difference"]
-    ]
-    arms = [arm["verdict"] for study in found for arm in study["analysis"]["arms"] if arm["arm"] not in _mixed(study)]
-    return {
-        "studies": len(found),
-        "studies that help": sum(value > 0 for value in values) if found else math.nan,
-        "studies that harm": sum(value < 0 for value in values) if found else math.nan,
-        "arms that help": arms.count("helps"),
-        "arms that harm": arms.count("harms"),
-        "relative change": 100 * sum(changes) / len(changes) if changes else math.nan,
+    read = [found for study in studies if (found := _of_study(study)) is not None]
+    verdicts = [arm["verdict"] for study in studies for arm in _pure(study)[1:]]
+    values: dict[str, float] = {
+        "studies": len(read),
+        "studies too small": len(studies) - len(read),
+        "arms that help": verdicts.count("helps"),
+        "arms that harm": verdicts.count("harms"),
     }
+    for number, found in enumerate(read, 1):
+        values |= {f"study {number}: {name}": value for name, value in found.items()}
+    return values
 
 
-def _mixed(study: Mapping[str, Any]) -> set[str]:
-    """Return the arms that change more than the rate: what they do is not dropout's doing alone."""
-    return {arm["name"] for arm in study["study"].get("arms", ()) if arm.get("recipe")}
+def _of_study(study: Mapping[str, Any]) -> dict[str, float] | None:
+    """Return the rate of lowest validation metric and what it changes on test; None of a study that is too small."""
+    baseline, *others = _pure(study)
+    pairs = max((len(arm["paired_seeds"]) for arm in others), default=0)
+    if pairs < MIN_PAIRS:
+        return None
+    best = min((baseline, *others), key=lambda arm: float(arm["validation"]["mean"]))
+    found: dict[str, float] = {"p": float(best["p"]), "pairs": pairs}
+    if best is not baseline:
+        change, scale = best["difference"], 100 / baseline["metrics"][study["analysis"]["metric"]]["mean"]
+        found |= {f"change, {end}": scale * change[end] for end in ("mean", "low", "high")}
+        found["p-value"] = change["p_value"]
+    return found
+
+
+def _pure(study: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the baseline and the arms that differ from it in their rate alone: what others do is not dropout's."""
+    mixed = {arm["name"] for arm in study["study"].get("arms", ()) if arm.get("recipe")}
+    baseline = study["analysis"]["baseline"]
+    arms = [arm for arm in study["analysis"]["arms"] if arm["arm"] not in mixed - {baseline}]
+    return sorted(arms, key=lambda arm: arm["arm"] != baseline)
 
 
 def _studies() -> list[Any]:
@@ -65,28 +77,34 @@ def _studies() -> list[Any]:
 
 
 def judge(evidence: Evidence) -> Finding:
-    """Count the cases in which a study shows that dropout helps."""
-    effects, helped, harmed, studied = [], [], [], []
+    """Count the cases in which a study shows that dropout helps, corrected for the number of studies."""
+    effects, tests, studied = list[Effect](), list[tuple[str, float, float]](), list[str]()
     for case in evidence.arms():
-        (made,), (help_,), (harm,) = (
-            evidence.values(case, name) for name in ("studies", "studies that help", "studies that harm")
-        )
-        if made:
-            studied.append(case)
-            change = evidence.values(case, "relative change")[0]
-            good, bad = (evidence.values(case, f"arms that {what}")[0] for what in ("help", "harm"))
-            text = (
-                f"{case}: {made:.0f} {'study' if made == 1 else 'studies'}, {help_:.0f} help, {harm:.0f} harm; "
-                f"of all rates {good:.0f} help, {bad:.0f} harm; change of the metric"
+        number = int(evidence.values(case, "studies")[0])
+        studied += [case] if number else []
+        for study in range(1, number + 1):
+            rate, pairs, change, low, high, p_value = (
+                evidence.values(case, f"study {study}: {name}")[0]
+                for name in ("p", "pairs", "change, mean", "change, low", "change, high", "p-value")
             )
-            effects.append(Effect(name=text, value=change, unit="%", n=int(made)))
-            helped += [case] if help_ else []
-            harmed += [case] if harm else []
+            which = f"{case}, study {study} of {number}" if number > 1 else case
+            if not rate:
+                effects.append(Effect(name=f"{which}: validation chose no dropout; change", value=0.0, unit="%"))
+                continue
+            name = f"{which}: change of the metric with p = {rate:.3g}"
+            effects.append(Effect(
+                name=name, value=change, low=low, high=high, unit="%", n=int(pairs), p_value=p_value,
+            ))  # fmt: skip
+            tests.append((case, change, p_value))
     unstudied = len(evidence.arms()) - len(studied)
+    adjusted = holm([p_value for *_, p_value in tests])
+    plain = [(case, change) for case, change, p_value in tests if p_value < LEVEL]
+    firm = [(case, change) for (case, change, _), value in zip(tests, adjusted, strict=True) if value < LEVEL]
+    helped, harmed = _signs(firm)
     text = (
-        f"Of {len(studied)} cases that were studied, a study shows at the rate that validation chose that dropout "
-        f"helps in {len(helped)} "
-        f"({', '.join(helped) or 'none'}) and that it harms in {len(harmed)} ({', '.join(harmed) or 'none'})."
+        f"Of {len(studied)} cases that were studied, dropout at the rate that validation chose is shown to help in "
+        f"{_listed(helped)} and to harm in {_listed(harmed)}, corrected for {len(tests)} comparisons; uncorrected, to "
+        f"help in {_listed(_signs(plain)[0])} and to harm in {_listed(_signs(plain)[1])}."
         + (f" {unstudied} cases have no study here." if unstudied else "")
     )
     if not studied or unstudied > len(studied):
@@ -98,6 +116,16 @@ def judge(evidence: Evidence) -> Finding:
     return Finding(verdict="refuted" if harmed else "no evidence", sentence=text, effects=tuple(effects))
 
 
+def _signs(tests: Sequence[tuple[str, float]]) -> tuple[list[str], list[str]]:
+    """Return the cases with a fall, which is better, and those with a rise, each once."""
+    better, worse = ([case for case, change in tests if (change < 0) == lower] for lower in (True, False))
+    return list(dict.fromkeys(better)), list(dict.fromkeys(worse))
+
+
+def _listed(cases: Sequence[str]) -> str:
+    return f"{len(cases)} ({', '.join(cases)})" if cases else "none"
+
+
 CLAIM = Claim(
     id="C22",
     section="5",
@@ -107,15 +135,23 @@ CLAIM = Claim(
     "harms.",
     refutation="A study shows that it helps in no case, and that it harms in one.",
     data="the reports of studies (results.json) under runs/ and docs/results/, or in the folder that THINOUT_STUDIES "
-    "names; nothing is trained",
+    f"names, of at least {MIN_PAIRS} seeds; nothing is trained",
     arms={"case": "every built-in case"},
-    metric="verdict of each study on its own primary metric",
-    rule="Supported if dropout helps in more than half of the cases studied and harms in none; conditional if it "
-    "helps in some; refuted if it helps in none and harms in some; no evidence if fewer than half of the cases were "
-    "studied.",
+    metric="change of each study's primary metric by dropout, of the rates alone, at that of the lowest validation "
+    "metric; where that is none, no change",
+    rule="Paired by seed, significant at 0.05 by Holm's method over the studies whose validation chose a rate. "
+    "Supported if dropout helps in more than half of the cases studied and harms in none; conditional if it helps in "
+    "some; refuted if it helps in none and harms in some; no evidence if it is shown to do neither, or if fewer than "
+    "half of the cases were studied.",
     units=units,
     measure=measure,
     judge=judge,
     is_always_measured=True,
-    panels=(Panel(title="Studies that show that dropout helps", value="studies that help", what="studies"),),
+    panels=(
+        Panel(
+            title="Change of the metric at the rate that validation chose, of each case's first study",
+            value="study 1: change, mean",
+            what="% (a fall is better)",
+        ),
+    ),
 )
