@@ -112,7 +112,7 @@ def studies(*groups: tuple[int, Values]) -> Changes:
 
 HELP, HARM, NOTHING = study(-5.0, 1e-4), study(5.0, 1e-4), study(1.0, 0.9)
 TWICE, TORN = {**HELP, **study(-5.0, 1e-4, number=2)}, {**HELP, **study(5.0, 1e-4, number=2)}
-NO_DROPOUT = studies((22, {"studies": 1, "study 1: p": 0}))
+NO_DROPOUT = studies((22, {"studies": 1, "study 1: p": 0, "study 1: pairs": 8}))
 
 # Claim, verdict by its rule, what it follows from, what differs from the base.
 SCENARIOS: list[tuple[str, Verdict, str, Changes]] = [

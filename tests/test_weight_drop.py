@@ -174,11 +174,15 @@ def test_a_step_changes_the_weights_and_calls_do_not(layer: tnn.WeightDrop, x: T
 @pytest.mark.parametrize("reentrant", [True, False])
 def test_activation_checkpointing_recomputes_the_same_mask(layer: tnn.WeightDrop, x: Tensor, reentrant: bool) -> None:
     x.requires_grad_()
-    expected = torch.autograd.grad(seeded(layer, x)[0].square().sum(), x)[0]
     torch.manual_seed(9)
     y, *_ = checkpoint(layer, x, use_reentrant=reentrant)
-    y.square().sum().backward()
-    assert torch.equal(x.grad, expected)
+    # Reentrant checkpoints call first without gradients, where PyTorch's own LSTM rounds otherwise on CPUs without
+    # AVX-512; so both gradients start from the same numbers.
+    start = 2 * y.detach()
+    y.backward(start)
+    again = seeded(layer, x)[0]
+    assert torch.equal(x.grad, torch.autograd.grad(again, x, start)[0])
+    torch.testing.assert_close(y, again)
 
 
 # ----- what a recurrent layer needs

@@ -46,7 +46,9 @@ def _of_study(study: Mapping[str, Any]) -> dict[str, float] | None:
         return None
     best = min((baseline, *others), key=lambda arm: float(arm["validation"]["mean"]))
     found: dict[str, float] = {"p": float(best["p"]), "pairs": pairs}
-    if best is not baseline:
+    if best is baseline:
+        found["change, mean"] = 0.0
+    else:
         change, scale = best["difference"], 100 / baseline["metrics"][study["analysis"]["metric"]]["mean"]
         found |= {f"change, {end}": scale * change[end] for end in ("mean", "low", "high")}
         found["p-value"] = change["p_value"]
@@ -89,7 +91,9 @@ def judge(evidence: Evidence) -> Finding:
             )
             which = f"{case}, study {study} of {number}" if number > 1 else case
             if not rate:
-                effects.append(Effect(name=f"{which}: validation chose no dropout; change", value=0.0, unit="%"))
+                effects.append(
+                    Effect(name=f"{which}: validation chose none; change", value=0.0, unit="%", n=int(pairs))
+                )
                 continue
             name = f"{which}: change of the metric with p = {rate:.3g}"
             effects.append(Effect(
