@@ -340,6 +340,8 @@ def test_a_changed_byte_gives_members_or_a_data_error(
     content = bytearray(GOOD[kind])
     content[place % len(content)] = byte
     try:
-        read(tmp_path_factory.getbasetemp(), bytes(content))
+        found = read(tmp_path_factory.getbasetemp(), bytes(content))
     except DataError:
         return
+    # What is compressed has a checksum: a byte that does no harm is one that nothing is read from.
+    assert found == WAVS or kind not in ("tar.gz", "tar.xz", "tar.bz2")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from thinout.functional import dropout
-from thinout.lab.claims._claim import Effect, Size, Unit
+from thinout.lab.claims._claim import Effect, Panel, Size, Unit
 from thinout.lab.claims._evidence import Evidence
 
 WIDTH, BATCH, CLASSES, MASKS, PARTS = 128, 64, 10, 4, 5
@@ -78,6 +78,29 @@ def profile(evidence: Evidence, activation: str, depth: float) -> list[Effect]:
         for arm in ("none", "dropout")
         for part in range(1, PARTS + 1)
     ]
+
+
+def panels(activations: Collection[str]) -> tuple[Panel, ...]:
+    """Return the pictures over the depth: of the ratio, and of the gradient of the weights next to the input."""
+    ratios = [
+        Panel(
+            title=f"{name}: gradient at the first hidden state over the last",
+            value=name,
+            what="log10 of the ratio",
+            axis="depth",
+        )
+        for name in activations
+    ]
+    norms = [
+        Panel(
+            title=f"{name}: gradient of the weights of the first fifth of the layers",
+            value=f"{name}: weights, part 1 of {PARTS}",
+            what="log10 of the norm",
+            axis="depth",
+        )
+        for name in activations
+    ]
+    return (*ratios, *norms)
 
 
 def gradient_norms(unit: Unit, size: Size, gains: Mapping[str, float]) -> dict[str, float]:

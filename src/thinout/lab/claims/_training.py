@@ -33,9 +33,7 @@ def images(name: str, seed: int, *, num_train: int | None = None, num_validation
         num_validation: the same of the validation part.
     """
     splits = split(read(name), seed=RunSeeds.from_seed(seed).split, validation=0.1)
-    train, validation = (_some(part, num, seed) for part, num in (
-        (splits.train, num_train), (splits.validation, num_validation),
-    ))  # fmt: skip
+    train, validation = _some(splits.train, num_train, seed), _some(splits.validation, num_validation, seed)
     return replace(splits, train=train, validation=validation)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit, Verdict, grid
-from thinout.lab.claims._deep import ARMS, DEPTHS, PARTS, gradient_norms, profile
+from thinout.lab.claims._claim import Claim, Effect, Finding, Size, Unit, Verdict, grid
+from thinout.lab.claims._deep import ARMS, DEPTHS, gradient_norms, panels, profile
 from thinout.lab.claims._evidence import Evidence
 
 GAINS = {"tanh": 0.9, "ReLU": 1.2}  # below 1 and below sqrt(2): without help, gradients shrink from layer to layer
@@ -70,23 +70,6 @@ CLAIM = Claim(
     units=units,
     measure=measure,
     judge=judge,
-    panels=tuple(
-        Panel(
-            title=f"{name}: gradient at the first hidden state over the last",
-            value=name,
-            what="log10 of the ratio",
-            axis="depth",
-        )
-        for name in GAINS
-    )
-    + tuple(
-        Panel(
-            title=f"{name}: gradient of the weights of the first fifth of the layers",
-            value=f"{name}: weights, part 1 of {PARTS}",
-            what="log10 of the norm",
-            axis="depth",
-        )
-        for name in GAINS
-    ),
+    panels=panels(GAINS),
     references=("Schoenholz et al. 2017, arXiv 1611.01232", "Huang et al. 2016, arXiv 1603.09382"),
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from thinout.lab.claims._claim import Claim, Effect, Finding, Panel, Size, Unit, grid
-from thinout.lab.claims._deep import ARMS, DEPTHS, PARTS, gradient_norms, profile
+from thinout.lab.claims._claim import Claim, Effect, Finding, Size, Unit, grid
+from thinout.lab.claims._deep import ARMS, DEPTHS, gradient_norms, panels, profile
 from thinout.lab.claims._evidence import Evidence
 
 GAINS = {"tanh": 2.0, "ReLU": 1.7}  # above 1 and above sqrt(2): gradients grow from layer to layer
@@ -66,23 +66,6 @@ CLAIM = Claim(
     units=units,
     measure=measure,
     judge=judge,
-    panels=tuple(
-        Panel(
-            title=f"{name}: gradient at the first hidden state over the last",
-            value=name,
-            what="log10 of the ratio",
-            axis="depth",
-        )
-        for name in GAINS
-    )
-    + tuple(
-        Panel(
-            title=f"{name}: gradient of the weights of the first fifth of the layers",
-            value=f"{name}: weights, part 1 of {PARTS}",
-            what="log10 of the norm",
-            axis="depth",
-        )
-        for name in GAINS
-    ),
+    panels=panels(GAINS),
     references=("Schoenholz et al. 2017, arXiv 1611.01232",),
 )
