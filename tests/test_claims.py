@@ -31,7 +31,7 @@ from thinout.lab.claims import c01_overfitting as c01
 from thinout.lab.claims._page import effect_text
 
 IDS = [f"C{number:02d}" for number in range(1, 26)]
-QUICK = ("C04", "C15")  # of the quick forms, those of a second
+QUICK = ("C05", "C15")  # of the quick forms, those of a second
 
 
 class Here(Executor):
@@ -127,7 +127,7 @@ def test_one_damaged_claim_does_not_take_the_others(tmp_path: Path, capsys: pyte
     file = next((tmp_path / "C15-quick").glob("none*.json"))
     file.write_text("{")
     options = ["--quick", "--folder", str(tmp_path)]
-    assert run(["claims", "report", "C04", *options]) == 0  # the page is of all claims, whatever is asked for
+    assert run(["claims", "report", "C05", *options]) == 0  # the page is of all claims, whatever is asked for
     assert run(["claims", "report", *options]) == 1
     page = (tmp_path / "report-quick.html").read_text()
     assert page.count("Verdict: quick run:") == 1
@@ -262,14 +262,14 @@ def test_the_command_lists_runs_and_reports(tmp_path: Path, capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out)["left"] == sum(len(find(name).units("quick")) for name in QUICK)
     assert run(["claims", "run", *QUICK, *options, "--json", "--jobs", "1"]) == 0
     results = json.loads(capsys.readouterr().out)["results"]
-    assert results["C04"]["finding"]["verdict"] == "conditional"
+    assert results["C05"]["finding"]["verdict"] in VERDICTS  # two seeds of random nets prove nothing
     assert results["C15"]["finding"]["verdict"] == "conditional"
     page = (tmp_path / "report-quick.html").read_text()
     assert all(f'id="{name}"' in page for name in QUICK)
     assert page.count("<svg") == sum(len(find(name).panels) for name in QUICK)
     assert "Its few seeds prove nothing" in page
     assert run(["claims", "report", *QUICK, *options]) == 0
-    assert "With the factor" in " ".join(capsys.readouterr().out.split())
+    assert "Dropout adds no parameter" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_claim_that_does_not_exist_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
