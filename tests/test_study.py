@@ -43,7 +43,7 @@ from thinout.lab.study import (
     study_rows,
 )
 from thinout.lab.study import _folder as folder_module
-from thinout.lab.training import train_run
+from thinout.lab.training import RunSeeds, fit, train_run
 
 BY_SEED = [("none", 0), ("p=0.5", 0), ("none", 1), ("p=0.5", 1)]
 
@@ -435,6 +435,24 @@ def test_a_case_that_cannot_work_is_refused_before_anything_is_trained(monkeypat
 def test_plan_refuses_bad_options(options, text):
     with pytest.raises(ValueError, match=text):
         plan("_study_runs:make_case", **options)
+
+
+@pytest.mark.parametrize(
+    ("task", "recipe", "text"),
+    [
+        ("tokens", {"class_weights": True}, "`class_weights` must be False, .* tokens knows, got True"),
+        ("regression", {"class_weights": True}, "`class_weights` must be False, .* regression knows, got True"),
+        ("regression", {"label_smoothing": 0.1}, r"`label_smoothing` must be 0.0, .* regression knows, got 0.1"),
+    ],
+)
+@pytest.mark.parametrize("of_the_arm", [False, True])
+def test_a_recipe_that_the_task_has_no_use_of_is_refused(monkeypatch, task, recipe, text, of_the_arm):
+    monkeypatch.setattr(sys.modules["_study_runs"], "other", case_with(task=task), raising=False)
+    options = {"arms": [Arm(name="a", recipe=recipe)]} if of_the_arm else {"recipe": recipe}
+    with pytest.raises(UsageError, match=text):
+        plan("_study_runs:other", **options)
+    with pytest.raises(UsageError, match=text):
+        fit(nn.Linear(4, 2), make_case().splits(0), Recipe(**recipe), seeds=RunSeeds.from_seed(0), task=task)
 
 
 def test_arms_are_told_apart_by_all_digits_of_p():

@@ -180,7 +180,8 @@ def check_gradient(spec: LayerSpec) -> None:
         return tuple(leaf for leaf in _floating(output) if leaf.requires_grad)
 
     _expect(torch.autograd.gradcheck(run, arguments), "gradcheck failed")
-    _expect(torch.autograd.gradgradcheck(run, arguments), "gradgradcheck failed")
+    # Along random directions, as PyTorch tests its own: an error escapes with probability 0, at a tenth of the time.
+    _expect(torch.autograd.gradgradcheck(run, arguments, fast_mode=True), "gradgradcheck failed")
 
 
 def check_snapshot(spec: LayerSpec) -> None:

@@ -38,8 +38,9 @@ class Recipe:
         max_norm: largest L2 norm of a unit's incoming weights after each step, or None.
         patience: stop after this many epochs without a better validation loss; None trains all epochs.
         label_smoothing: share of the target spread evenly over the classes, in the training loss only.
+            Not in regression.
         class_weights: whether each example counts in the training loss by the inverse frequency of its class, scaled
-            so that the mean weight is 1.
+            so that the mean weight is 1. In classification alone.
         keep: the weights that are measured: of the epoch with the best validation loss (``"best"``), or of the last
             epoch (``"last"``), and then all epochs are trained, whatever `patience` says.
 

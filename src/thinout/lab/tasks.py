@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from thinout._checks import check_choice
+from thinout._checks import bad_usage, check_choice
 from thinout.lab.metrics import binary_metrics, classification_metrics, nll_by_example
 from thinout.lab.rows import PRIMARY
 from thinout.lab.statistics import share_interval
+
+if TYPE_CHECKING:
+    from thinout.lab.case import Recipe
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -30,11 +33,19 @@ class Task(ABC):
         name: how a case names it.
         shape: the shape of outputs, in words for messages.
         primary: the metrics that an arm can be judged by; the others of `PRIMARY` are absent or NaN.
+        refused: fields of a recipe that have no meaning here, and so must be left as they are.
     """
 
     name: str
     shape: str
     primary: tuple[str, ...] = ("nll", "error")
+    refused: tuple[str, ...] = ()
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Raise UsageError if a recipe asks for what this task cannot do, which would else be ignored or fail."""
+        for name in self.refused:
+            if value := getattr(recipe, name):
+                bad_usage("Recipe", name, f"{type(value)()!r}, which is all that a task of {self.name} knows", repr(value))
 
     @abstractmethod
     def losses(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
@@ -113,7 +124,7 @@ class Classification(Task):
 class Tokens(Task):
     """One class a position of a sequence: logits (N, T, num_classes) for labels (N, T); numbers are means over T."""
 
-    name, shape = "tokens", "(N, T, num_classes)"
+    name, shape, refused = "tokens", "(N, T, num_classes)", ("class_weights",)
 
     def losses(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
         """Return the mean cross entropy of each sequence, in nats a token."""
@@ -144,7 +155,7 @@ class Regression(Task):
     .. math:: \text{error} = \sum_i (y_i - \hat y_i)^2 / \sum_i y_i^2
     """
 
-    name, shape = "regression", "(N, num_outputs)"
+    name, shape, refused = "regression", "(N, num_outputs)", ("class_weights", "label_smoothing")
 
     def losses(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
         """Return Gaussian negative log-likelihoods of unit variance, summed over outputs."""

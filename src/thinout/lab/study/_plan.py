@@ -17,6 +17,7 @@ from thinout.lab.data import describe
 from thinout.lab.data import names as data_names
 from thinout.lab.rows import PRIMARY
 from thinout.lab.study._trial import try_case
+from thinout.lab.tasks import get_task
 from thinout.lab.training import TrainingError, estimate_seconds
 
 WORKER_START_SECONDS = 4.0
@@ -116,7 +117,8 @@ def plan(
         recipe=_overridden(resolved.recipe, recipe or {}),
         metric=_checked_metric(metric or resolved.metric),
     )
-    study.runs()  # builds every arm's recipe
+    for run in study.runs():  # builds every arm's recipe
+        get_task(resolved.task).check_recipe(run.recipe)
     try_case(resolved, study.arms, study.seeds[0], metric=study.metric)
     return study
 

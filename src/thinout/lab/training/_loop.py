@@ -79,7 +79,7 @@ def fit(  # nine parameters: what is trained, from which randomness, and optiona
     Raises:
         TrainingError: the loss is not finite.
         CheckpointError: the checkpoint is of another training, damaged, or cannot be written.
-        UsageError: a part is empty or has no length.
+        UsageError: a part is empty or has no length, or the task has no use of a field of the recipe.
 
     Example:
         >>> from thinout.lab.cases import resolve

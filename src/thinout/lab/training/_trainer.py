@@ -69,6 +69,7 @@ class Trainer:
         """Let Accelerate prepare a model and its new optimiser."""
         from accelerate import Accelerator
 
+        get_task(task).check_recipe(recipe)
         accelerator = Accelerator()
         num_examples(splits.validation)
         wrapped, optimizer = accelerator.prepare(model, make_optimizer(model, recipe))
