@@ -88,7 +88,7 @@ CLAIM = Claim(
     arms=ARMS,
     metric="test NLL of the (averaged) probabilities; beside it error and calibration",
     rule="Paired by seed. Supported if the 95 % interval of one pass minus off and that of 200 passes minus off lie "
-    "above 0, conditional if only that of one pass does, refuted if neither does.",
+    "above 0, conditional if only that of one pass does, else refuted.",
     units=units,
     measure=measure,
     judge=judge,

@@ -103,7 +103,7 @@ CLAIM = Claim(
     metric="share of test images on which two members disagree; error of a member minus error of the average; NLL of "
     "the net with dropout off minus NLL of the average",
     rule="Supported if the 95 % intervals of both gains of the sub-networks lie above 0, conditional if only that "
-    "over a member does, refuted if neither does.",
+    "over a member does, else refuted.",
     units=units,
     measure=measure,
     judge=judge,

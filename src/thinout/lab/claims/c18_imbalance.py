@@ -128,7 +128,7 @@ CLAIM = Claim(
     refutation="It lowers the balanced error in one of those settings.",
     data="Fashion-MNIST: T-shirt against shirt with 2,000 training images of one and 2,000, 200 or 20 of the other; "
     "and 2, 5, 10 and 43 German traffic signs (GTSRB, 3 frames of a track), drawn by the seed, with 18 images each; "
-    "early stopping on images of the same tracks, alike for all arms",
+    "early stopping on images of other tracks of the same signs, alike for all arms",
     arms=ARMS,
     metric="balanced test error in per cent; beside it recall, F1, AUC of the rarer class, and NLL",
     rule="Paired by seed, significant at 0.05 over all settings. Refuted if the error falls in a setting with "
