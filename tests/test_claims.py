@@ -176,6 +176,40 @@ def test_what_reads_results_is_measured_anew(tmp_path: Path, monkeypatch: pytest
         run_claim(claim, tmp_path, executor=Here())
 
 
+@pytest.mark.parametrize(
+    ("arms", "recipes", "studies", "pairs", "change"),
+    [
+        # Of the arms with at least five pairs validation chooses one.
+        ([_arm("none", 0.5), _arm("p=0.2", 0.3, 0.1, num_pairs=2), _arm("p=0.5", 0.4, 0.2, num_pairs=6)], {}, 1, 6, 40),
+        ([_arm("none", 0.5), _arm("p=0.2", 0.3, num_pairs=0), _arm("p=0.5", 0.6, 0.2)], {}, 1, 5, 0),
+        ([_arm("none", 0.5), _arm("p=0.5", 0.3, num_pairs=1)], {}, 0, None, None),
+        # Without dropout nothing is the baseline, or its metric is 0: no change of it is a percentage.
+        ([_arm("p=0.5", 0.5), _arm("p=0.2", 0.4, 0.1)], {}, 0, None, None),
+        ([_arm("none", 0.5) | {"metrics": {"nll": {"mean": 0.0}}}, _arm("p=0.2", 0.4, 0.1)], {}, 0, None, None),
+        # What differs in p alone is judged, whatever recipe they share.
+        ([_arm("none", 0.5), _arm("p=0.2", 0.4, 0.1)], {"none": {"lr": 0.1}}, 0, None, None),
+        ([_arm("none", 0.5), _arm("p=0.2", 0.4, 0.1)], {"none": {"lr": 0.1}, "p=0.2": {"lr": 0.1}}, 1, 5, 20),
+        ([_arm("none", 0.5), _arm("p=0.2", 0.4, 0.1)], {"p=0.2": {"lr": 0.1}}, 0, None, None),
+    ],
+)
+@pytest.mark.parametrize("command", [{}, {"command": ["thinout", "study", "lenet5"]}])
+def test_c22_reads_what_can_be_compared(  # six parameters: a case of a report, and what is read of it
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arms, recipes, studies, pairs, change, command
+) -> None:
+    monkeypatch.setenv("THINOUT_STUDIES", str(tmp_path / "studies"))
+    (tmp_path / "studies" / "one").mkdir(parents=True)
+    listed = [{"name": arm["arm"], "p": arm["p"], "recipe": recipes.get(arm["arm"], {})} for arm in arms]
+    content = {
+        "study": {"case": "lenet5", "arms": listed} | command,
+        "analysis": {"arms": arms, "baseline": arms[0]["arm"], "metric": "nll"},
+    }
+    (tmp_path / "studies" / "one" / "results.json").write_text(json.dumps(content))
+    measured = find("C22").measure(Unit(arm="lenet5", seed=0), "full")
+    assert (measured["studies"], measured.get("study 1: pairs")) == (studies, pairs)
+    assert measured["studies left out"] == 1 - studies
+    assert measured.get("study 1: change, mean") == (None if change is None else pytest.approx(change))
+
+
 def test_a_claim_that_shares_measurements_counts_them_once(capsys: pytest.CaptureFixture[str]) -> None:
     numbers = []
     for names in (["C01"], ["C01", "C12"], ["c01", "C01"]):
@@ -268,6 +302,8 @@ def test_the_command_lists_runs_and_reports(tmp_path: Path, capsys: pytest.Captu
     assert all(f'id="{name}"' in page for name in QUICK)
     assert page.count("<svg") == sum(len(find(name).panels) for name in QUICK)
     assert "Its few seeds prove nothing" in page
+    seeds = [len({unit.seed for unit in find(name).units("quick")}) for name in IDS]
+    assert [int(number) for number in re.findall(r"<dt>Seeds</dt><dd>(\d+)</dd>", page)] == seeds
     assert run(["claims", "report", *QUICK, *options]) == 0
     assert "Dropout adds no parameter" in " ".join(capsys.readouterr().out.split())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import lzma
 import stat
 import tarfile
 import zipfile
@@ -64,14 +63,41 @@ def test_a_bomb_is_refused_before_it_goes_off(tmp_path: Path, kind: str) -> None
         list(read_members(path, suffixes=(".txt",), max_bytes=2**20))
 
 
-def test_a_bomb_in_a_header_of_a_tar_file_is_refused(tmp_path: Path) -> None:
-    # tarfile takes an extended header whole into memory, whatever length it announces.
-    size = 2**24
+def long_name(name: bytes) -> bytes:
+    """Return the header and the blocks of a name that follows it."""
     info = tarfile.TarInfo("././@LongLink")
-    info.type, info.size = tarfile.GNUTYPE_LONGNAME, size
-    (tmp_path / "archive").write_bytes(lzma.compress(info.tobuf(tarfile.GNU_FORMAT) + b"a" * size))
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, len(name)
+    return info.tobuf(tarfile.GNU_FORMAT) + name + bytes(-len(name) % 512)
+
+
+def test_many_long_headers_count_as_bytes_of_the_archive(tmp_path: Path) -> None:
+    names = [b"%05d" % number + b"a" * (2**16 - 5) for number in range(30)]
+    files = [long_name(name) + tarfile.TarInfo("a").tobuf(tarfile.GNU_FORMAT) for name in names]
+    (tmp_path / "archive").write_bytes(b"".join(files) + bytes(1024))
+    assert list(read_members(tmp_path / "archive", suffixes=(".txt",), max_members=100)) == []
     with pytest.raises(DataError, match="of at most 1048576 bytes"):
-        list(read_members(tmp_path / "archive", suffixes=(".txt",), max_bytes=2**20, max_members=10))
+        list(read_members(tmp_path / "archive", suffixes=(".txt",), max_bytes=2**20, max_members=100))
+
+
+@pytest.mark.parametrize("other", ["a//one.txt", "./a/one.txt", "a/./one.txt"])
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_one_file_under_two_spellings_is_refused(tmp_path: Path, kind: str, other: str) -> None:
+    path, members = tmp_path / "archive", {"a/one.txt": b"x", other: b"y"}
+    write_zip(path, members) if kind == "zip" else write_tar(path, members)
+    with pytest.raises(DataError, match="under names of their own"):
+        list(read_members(path, suffixes=(".txt",)))
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_what_a_mac_adds_is_passed_over(tmp_path: Path, kind: str) -> None:
+    path, members = tmp_path / "archive", {"a.txt": b"a", "._a.txt": b"x", "__MACOSX/b/._a.txt": b"x"}
+    write_zip(path, members) if kind == "zip" else write_tar(path, members)
+    assert list(read_members(path, suffixes=(".txt",))) == [("a.txt", b"a")]
+
+
+def test_a_tar_file_whose_first_name_begins_with_pk_is_one(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "archive", {"PK.txt": b"a"})
+    assert list(read_members(path, suffixes=(".txt",))) == [("PK.txt", b"a")]
 
 
 @pytest.mark.parametrize("kind", ["zip", "w:gz"])

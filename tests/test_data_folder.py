@@ -290,6 +290,10 @@ def test_the_archive_of_the_tutorial_is_read(tutorial: Path) -> None:
         (tutorial_members(3), r"`photos` must be 4 \+ 4, got 6 \+ 6"),
         (tutorial_members() | {"hymenoptera_data/val/wasps/0.jpg": b""}, "under train/CLASS or val/CLASS.*wasps"),
         (tutorial_members() | {"hymenoptera_data/val/bees/0.jpg": b"<html>"}, "an image"),
+        (
+            tutorial_members(1) | {name.replace("_data", "_more"): file for name, file in tutorial_members(1).items()},
+            "`photos` must be under names of their own, got .* twice",
+        ),
         ({}, r"one with train/CLASS/\*\.jpg"),
     ],
 )

@@ -132,6 +132,11 @@ def test_the_packed_form_must_have_its_arrays(tmp_path: Path) -> None:
     np.savez(tmp_path / "code.npz", **arrays | {"y_test": np.array([print, print], dtype=object)})
     with pytest.raises(DataError, match="an npz file with x_train"):
         from_packed(tmp_path / "code.npz", name="signs")
+    whole = (tmp_path / "good.npz").read_bytes()
+    for damaged in (whole[:-30], whole[:200] + b"!" + whole[201:], b""):
+        (tmp_path / "damaged.npz").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"damaged\.npz: `file` must be"):
+            from_packed(tmp_path / "damaged.npz", name="signs")
     np.savez(tmp_path / "other.npz", **arrays | {"y_train": np.array([0, 43])})
     with pytest.raises(DataError, match=r"in \[0, 42\]"):
         from_packed(tmp_path / "other.npz", name="signs")

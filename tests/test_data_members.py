@@ -282,10 +282,10 @@ def test_a_zip_bomb_that_lies_about_its_size_gives_no_more_than_it_announces(tmp
     assert peak_of_refusal(tmp_path, bytes(content), "BadZipFile") < 2**24  # the CRC is another
 
 
-@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+@pytest.mark.parametrize("kind", [b"x", b"g", b"X", b"L", b"K"])
 def test_a_bomb_in_a_header_that_tarfile_reads_by_itself_is_refused(tmp_path: Path, kind: bytes) -> None:
     bomb = gzip.compress(info("h", 2**26, kind).tobuf() + bytes(2**26), compresslevel=1)
-    assert peak_of_refusal(tmp_path, bomb, "when decompressed, got more") < 2**24
+    assert peak_of_refusal(tmp_path, bomb, "a header of 67108864 bytes") < 2**20
 
 
 def test_a_bomb_behind_the_end_of_a_tar_file_is_refused(tmp_path: Path) -> None:

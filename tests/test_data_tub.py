@@ -95,6 +95,11 @@ def test_several_drives_of_the_older_layout_are_refused(tmp_path: Path) -> None:
         ("catalog_0.catalog", catalog(**{"user/angle": 1.5}), r"record 0: `user/angle` must be a number in \[-1, 1\]"),
         ("catalog_0.catalog", catalog(**{"user/angle": float("nan")}), "user/angle"),
         ("catalog_0.catalog", catalog(**{"user/angle": None}), "user/angle"),
+        ("catalog_0.catalog", catalog(**{"user/angle": 10**400}), "user/angle"),
+        *(
+            ("manifest.json", json.dumps({"deleted_indexes": got}).encode(), "a list of whole numbers, got")
+            for got in (None, 3, "0", [[0]], [True], [0.0])
+        ),
         ("catalog_0.catalog", catalog(**{"cam/image_array": "../../etc/passwd"}), "the name of an image in the tub"),
         ("images/2_cam_image_array_.jpg", b"no image", "2_cam_image_array_.jpg: `file` must be an image"),
         ("images/2_cam_image_array_.jpg", _official.jpeg(9)[:400], "2_cam_image_array_.jpg"),

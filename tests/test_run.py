@@ -261,6 +261,25 @@ def test_the_test_part_has_one_digest_over_seeds_of_an_image_set():
     assert len({each["split"] for each in prints}) == 3
 
 
+@pytest.mark.parametrize("form", ["photo_splits", "sign_splits"])
+def test_images_of_other_pixels_are_other_data(form: str) -> None:
+    """Two forms of one set have the same labels in the same order: the official archive, and a packed copy."""
+    from thinout.lab import data
+    from thinout.lab.training._loop import fingerprint
+
+    found, model = [], torch.nn.Linear(1, 1)
+    for pixels in (0, 0, 1):
+        images = np.random.default_rng(pixels).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+        labels = np.arange(40) % 4
+        given = data.ImageData("set", 4, images, labels, images[:8], labels[:8])
+        options = {"size": 32} if form == "photo_splits" else {}
+        splits = getattr(data, form)(given, seed=1, **options)
+        found.append(fingerprint(model, splits, RunSeeds.from_seed(1)))
+    assert found[0] == found[1]
+    assert found[0]["split"] != found[2]["split"]
+    assert found[0]["test"] != found[2]["test"]
+
+
 def test_the_test_part_has_one_digest_over_seeds_of_a_published_split_of_arrays():
     from thinout.lab.data import ArrayData, array_splits
     from thinout.lab.training._loop import fingerprint

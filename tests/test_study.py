@@ -430,6 +430,8 @@ def test_a_case_that_cannot_work_is_refused_before_anything_is_trained(monkeypat
         ({"recipe": {"weight_decay": False}}, r"`weight_decay` must be a finite number of at least 0, got False"),
         ({"arms": [Arm(name="a" * 101)]}, r"`arms` must be named with at most 100 characters, got 101 in a{20}\.\.\."),
         ({"data": "mnist"}, r"`data` must be left out"),
+        ({"arms": ["none"]}, r"`arms` must be a sequence of Arm, got 'none'"),
+        ({"recipe": ["lr"]}, r"`recipe` must be a mapping from fields to values, got \['lr'\]"),
     ],
 )
 def test_plan_refuses_bad_options(options, text):
@@ -453,6 +455,11 @@ def test_a_recipe_that_the_task_has_no_use_of_is_refused(monkeypatch, task, reci
         plan("_study_runs:other", **options)
     with pytest.raises(UsageError, match=text):
         fit(nn.Linear(4, 2), make_case().splits(0), Recipe(**recipe), seeds=RunSeeds.from_seed(0), task=task)
+
+
+def test_an_arm_has_a_name():
+    with pytest.raises(TypeError, match=r"`name` must be a string, got 3"):
+        Arm(name=3)
 
 
 def test_arms_are_told_apart_by_all_digits_of_p():

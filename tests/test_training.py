@@ -342,6 +342,18 @@ def test_a_checkpoint_of_another_p_is_refused(tmp_path: Path) -> None:
         train_run(run_of(0.5001), case=tiny_case(), checkpoint=checkpoint)
 
 
+@pytest.mark.parametrize("place", [0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999])
+def test_a_bit_turned_anywhere_in_a_checkpoint_is_told(tmp_path: Path, place: float) -> None:
+    """Left to itself torch.load takes a weight of 1e37, and raises errors of many kinds in its index."""
+    checkpoint = tmp_path / "checkpoint.pt"
+    train(0.5, Recipe(epochs=1), checkpoint=checkpoint)
+    content = bytearray(checkpoint.read_bytes())
+    content[int(place * len(content))] ^= 0x40
+    checkpoint.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"cannot be read\. Delete it to start again"):
+        train(0.5, Recipe(epochs=1), checkpoint=checkpoint)
+
+
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut short"])
 def test_a_damaged_checkpoint_ends_in_one_sentence(tmp_path: Path, content: bytes) -> None:
     checkpoint = tmp_path / "checkpoint.pt"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from thinout._checks import check_bool, check_choice, check_count, check_not_negative, check_p, check_positive
+from thinout._checks import bad_type, check_bool, check_choice, check_count, check_not_negative, check_p, check_positive
 from thinout.lab.data import Splits
 
 Optimizer = Literal["adam", "sgd"]
@@ -97,6 +97,8 @@ class Arm:
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            bad_type("Arm", "name", "a string", repr(self.name))
         check_p("Arm", self.p)
 
 

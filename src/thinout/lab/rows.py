@@ -84,7 +84,7 @@ class Row:
         return self.seconds if metric == "seconds" else self.metrics[part].get(metric, math.nan)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Write a file so that it is there whole or not at all: temporary name, sync, rename, sync of the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -45,7 +45,8 @@ class Task(ABC):
         """Raise UsageError if a recipe asks for what this task cannot do, which would else be ignored or fail."""
         for name in self.refused:
             if value := getattr(recipe, name):
-                bad_usage("Recipe", name, f"{type(value)()!r}, which is all that a task of {self.name} knows", repr(value))
+                allowed = f"{type(value)()!r}, which is all that a task of {self.name} knows"
+                bad_usage("Recipe", name, allowed, repr(value))
 
     @abstractmethod
     def losses(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:

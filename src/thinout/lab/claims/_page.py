@@ -23,6 +23,7 @@ class Entry:
     figures: Sequence[tuple[str, str]] = ()
     command: str = ""
     problem: str = ""
+    size: Size = "full"
 
     @property
     def verdict(self) -> str:
@@ -51,7 +52,7 @@ class Entry:
     @property
     def num_seeds(self) -> int:
         """How many seeds each of its arms has."""
-        return len({unit.seed for unit in measured_by(self.claim).units("full")})
+        return len({unit.seed for unit in measured_by(self.claim).units(self.size)})
 
     @property
     def effects(self) -> list[tuple[str, str]]:
@@ -78,16 +79,16 @@ def entry(claim: Claim, folder: Path, size: Size) -> Entry:
     command = f"thinout claims run {claim.id}" + (" --quick" if size == "quick" else "")
     try:
         if remaining(folder, claim, size):
-            return Entry(claim=claim, result=None, command=command)
+            return Entry(claim=claim, result=None, command=command, size=size)
         result = write_result(claim, folder, size)
     except (ClaimError, UsageError) as error:  # one damaged file does not take the page of the others
-        return Entry(claim=claim, result=None, command=command, problem=str(error))
+        return Entry(claim=claim, result=None, command=command, problem=str(error), size=size)
     evidence = collect(read_measurements(folder, claim, size))
     figures = [
         (panel.title, panel_svg(f"{claim.id.lower()}-{place}", panel, evidence))
         for place, panel in enumerate(claim.panels)
     ]
-    return Entry(claim=claim, result=result, figures=figures, command=command)
+    return Entry(claim=claim, result=result, figures=figures, command=command, size=size)
 
 
 def write_page(claims: Sequence[Claim], folder: Path, size: Size) -> Path:

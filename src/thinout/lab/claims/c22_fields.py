@@ -29,7 +29,7 @@ def measure(unit: Unit, size: Size) -> Mapping[str, float]:
     verdicts = [arm["verdict"] for study in studies for arm in _pure(study)[1:]]
     values: dict[str, float] = {
         "studies": len(read),
-        "studies too small": len(studies) - len(read),
+        "studies left out": len(studies) - len(read),
         "arms that help": verdicts.count("helps"),
         "arms that harm": verdicts.count("harms"),
     }
@@ -39,17 +39,23 @@ def measure(unit: Unit, size: Size) -> Mapping[str, float]:
 
 
 def _of_study(study: Mapping[str, Any]) -> dict[str, float] | None:
-    """Return the rate of lowest validation metric and what it changes on test; None of a study that is too small."""
+    """Return the rate of lowest validation metric and what it changes on test.
+
+    None of a study that is too small, whose baseline has dropout, or whose baseline's metric is 0, so that no change of
+    it is a percentage.
+    """
     baseline, *others = _pure(study)
-    pairs = max((len(arm["paired_seeds"]) for arm in others), default=0)
-    if pairs < MIN_PAIRS:
+    others = [arm for arm in others if len(arm["paired_seeds"]) >= MIN_PAIRS]
+    metric = baseline["metrics"][study["analysis"]["metric"]]["mean"]
+    if not others or baseline["p"] or not metric:
         return None
     best = min((baseline, *others), key=lambda arm: float(arm["validation"]["mean"]))
-    found: dict[str, float] = {"p": float(best["p"]), "pairs": pairs}
+    found: dict[str, float] = {"p": float(best["p"])}
     if best is baseline:
-        found["change, mean"] = 0.0
+        found |= {"change, mean": 0.0, "pairs": max(len(arm["paired_seeds"]) for arm in others)}
     else:
-        change, scale = best["difference"], 100 / baseline["metrics"][study["analysis"]["metric"]]["mean"]
+        change, scale = best["difference"], 100 / metric
+        found["pairs"] = len(best["paired_seeds"])
         found |= {f"change, {end}": scale * change[end] for end in ("mean", "low", "high")}
         found["p-value"] = change["p_value"]
     return found
@@ -57,9 +63,10 @@ def _of_study(study: Mapping[str, Any]) -> dict[str, float] | None:
 
 def _pure(study: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the baseline and the arms that differ from it in their rate alone: what others do is not dropout's."""
-    mixed = {arm["name"] for arm in study["study"].get("arms", ()) if arm.get("recipe")}
+    recipes = {arm["name"]: arm.get("recipe") or {} for arm in study["study"].get("arms", ())}
     baseline = study["analysis"]["baseline"]
-    arms = [arm for arm in study["analysis"]["arms"] if arm["arm"] not in mixed - {baseline}]
+    own = recipes.get(baseline, {})
+    arms = [arm for arm in study["analysis"]["arms"] if recipes.get(arm["arm"], {}) == own]
     return sorted(arms, key=lambda arm: arm["arm"] != baseline)
 
 
@@ -74,7 +81,8 @@ def _studies() -> list[Any]:
         except ValueError as error:
             raise ClaimError(f"claims: {file} cannot be read ({error}). Delete it, or write it anew.") from error
         if "analysis" in content and "study" in content:
-            found.setdefault(content["study"]["command"], content)  # one that was published lies in both folders
+            command = content["study"].get("command") or str(file)  # a report need not know its command
+            found.setdefault(json.dumps(command), content)  # one that was published lies in both folders
     return list(found.values())
 
 

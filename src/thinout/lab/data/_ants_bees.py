@@ -49,12 +49,11 @@ def from_archive(path: Path, *, name: str) -> ImageData:
     squares: dict[str, dict[tuple[int, str], Bytes]] = {part: {} for part in _PARTS}
     for member, content in read_members(path, suffixes=(".jpg",)):
         part, label, file = ("", "", *PurePosixPath(member).parts)[-3:]
-        if file.startswith("."):  # a system's own, beside the photo of that name
-            continue
         if part not in squares or label not in _CLASSES:
             bad_data(path, "members", "under train/CLASS or val/CLASS, of ants and bees", repr(member))
-        pixels = decode(content, f"{path}: {member}", side=_SIDE, crop=True)
-        squares[part][_CLASSES.index(label), file] = pixels
+        if (key := (_CLASSES.index(label), file)) in squares[part]:
+            bad_data(path, "photos", "under names of their own", f"{part}/{label}/{file} twice")
+        squares[part][key] = decode(content, f"{path}: {member}", side=_SIDE, crop=True)
     return ImageData(name, len(_CLASSES), *_arrays(path, "train", squares), *_arrays(path, "val", squares))
 
 

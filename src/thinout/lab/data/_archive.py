@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import posixpath
 import re
 import stat
 import struct
@@ -27,8 +28,13 @@ _XZ_MEMORY = 2**27  # an xz file may ask for 4 GiB of dictionary; `xz -9` asks f
 _CHUNK = 2**16
 _ZEROS = bytes(tarfile.BLOCKSIZE)  # two such blocks end a tar file
 _REPLACE = "Do not trust this archive; get it anew from its publisher."
+_ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
+_OF_A_NAME = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
+_LONGEST_HEADER = 2**16
 _BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile,
     # What else Python's readers let through of a damaged header: a name that is no UTF-8, a version not known.
@@ -54,7 +60,7 @@ def read_members(
     Args:
         path: a zip file (stored or deflated), or a tar file, plain or compressed by gzip, xz or bzip2; told apart by
             the first bytes.
-        suffixes: endings of the names wanted; others are passed over.
+        suffixes: endings of the names wanted; others are passed over, and so is what a Mac adds as ``._NAME``.
         wanted: says of a name with such an ending whether it is wanted; None is always. Of a zip file what is not
             wanted is not decompressed.
         max_bytes: most decompressed bytes of all members together.
@@ -70,8 +76,8 @@ def read_members(
             magic = file.read(4)
             file.seek(0)
             members = _Members(path, max_bytes, max_members)
-            read = _read_zip if magic.startswith(b"PK") else _read_tar
-            yield from read(members, file, lambda name: name.endswith(suffixes) and (wanted is None or wanted(name)))
+            read = _read_zip if magic in _ZIP_MAGIC else _read_tar
+            yield from read(members, file, lambda name: _is_named(name, suffixes) and (wanted is None or wanted(name)))
     except _BROKEN as error:
         bad_data(path, "file", "a complete zip or tar archive", f"{type(error).__name__}: {error}", _REPLACE)
     except OSError as error:
@@ -93,9 +99,9 @@ class _Members:
             self.refuse("members", "under relative paths inside of the archive", repr(name))
         if kind is not None:
             self.refuse("members", "plain files and folders", f"the {kind} {name!r}")
-        if name in self._names:
+        if (plain := posixpath.normpath(name)) in self._names:
             self.refuse("members", "under names of their own", f"{name!r} twice")
-        self._names.add(name)
+        self._names.add(plain)
         if len(self._names) > self.max_members:
             self.refuse("archive", f"of at most {self.max_members} members", "more")
         self._left -= size
@@ -115,6 +121,10 @@ class _Members:
     def refuse(self, name: str, allowed: str, got: object) -> NoReturn:
         """Raise for this archive."""
         bad_data(self.path, name, allowed, got, _REPLACE)
+
+
+def _is_named(name: str, suffixes: tuple[str, ...]) -> bool:
+    return name.endswith(suffixes) and not posixpath.basename(name).startswith("._")
 
 
 def _leaves(name: str) -> bool:
@@ -173,12 +183,15 @@ class _Header(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
         """Return the header that a block holds."""
         try:
-            return super().frombuf(buf, encoding, errors)
+            header = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
             if buf == _ZEROS:
                 raise
             got = "it is cut short" if len(buf) < tarfile.BLOCKSIZE else str(error)
             raise tarfile.ReadError(got) from None
+        if header.type in _OF_A_NAME and header.size > _LONGEST_HEADER:  # tarfile takes all of it into memory
+            raise tarfile.ReadError(f"a header of {header.size} bytes")
+        return header
 
 
 def _tar_kind(entry: tarfile.TarInfo) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,10 @@ from thinout.lab.data._sampling import Indices, permutation
 from thinout.lab.data._split import Splits, check_share, validation_indices
 from thinout.lab.data._types import bad_data, read_bytes, unreadable
 
+_BROKEN = (
+    KeyError, ValueError, EOFError, TypeError, AttributeError,
+    zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError,  # what zipfile raises of a damaged member
+)  # fmt: skip
 Floats = npt.NDArray[np.float64]
 _TEST_SEEDS = 2**32  # added to a seed: the test part must not be drawn from the numbers of the validation part
 
@@ -188,11 +194,12 @@ def read_npz(path: Path, names: tuple[str, ...]) -> Mapping[str, npt.NDArray[Any
         DataError: it is no such file, or lacks an array.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        # Opened here, since np.load leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             return {name: content[name] for name in names}
     except OSError as error:
         unreadable(path, error)
-    except (KeyError, ValueError, EOFError, TypeError, AttributeError) as error:
+    except _BROKEN as error:
         bad_data(path, "file", f"an npz file with {', '.join(names)}", f"{type(error).__name__}: {error}")
 
 

@@ -26,7 +26,7 @@ def drive_splits(
     r"""Cut a drive into contiguous blocks: one to test on, one to validate on, the others to learn from.
 
     Neighbouring frames are nearly equal, so a random split would test on what was learnt. Frames of the training part
-    that are less than `GAP` frames from another part are left out. The training part comes twice, once mirrored, with
+    that are at most `GAP` frames from another part are left out. The training part comes twice, once mirrored, with
     the steering turned round. Pixels are standardised by channel, angles by mean and deviation of the training part
     without its mirror image: a prediction of 0 is that of the training mean.
 

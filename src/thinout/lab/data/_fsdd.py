@@ -108,9 +108,7 @@ def _files(path: Path) -> dict[str, bytes]:
     if not path.is_dir():
         members = read_members(path, suffixes=(".wav",), max_bytes=_MAX_BYTES)
         found = [(PurePosixPath(name), content) for name, content in members]
-        # "._NAME" is what a Mac adds to an archive.
-        kept = ((name.name, content) for name, content in found if name.parent.name == "recordings")
-        return dict(sorted(file for file in kept if not file[0].startswith("._")))
+        return dict(sorted((name.name, content) for name, content in found if name.parent.name == "recordings"))
     try:
         return {file.name: _content(file) for file in sorted(path.glob("*.wav"))}
     except OSError as error:

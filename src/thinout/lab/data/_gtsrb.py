@@ -17,12 +17,11 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from thinout.lab.data._archive import read_members
+from thinout.lab.data._arrays import read_npz
 from thinout.lab.data._decode import decode
 from thinout.lab.data._places import verify
 from thinout.lab.data._types import Bytes, DataFile, DataSet, ImageData, Labels, bad_data, check_labelled
@@ -163,12 +162,8 @@ def from_packed(path: Path, *, name: str) -> ImageData:
         DataError: it is no such file, or its arrays do not fit each other.
     """
     names = ("x_train", "y_train", "track_train", "x_test", "y_test")
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            arrays: list[npt.NDArray[Any]] = [content[key] for key in names]
-    except (OSError, KeyError, ValueError, EOFError) as error:
-        bad_data(path, "file", f"an npz file with {', '.join(names)}", f"{type(error).__name__}: {error}")
-    train, train_labels, tracks, test, test_labels = arrays
+    arrays = read_npz(path, names)
+    train, train_labels, tracks, test, test_labels = (arrays[key] for key in names)
     labels, groups, wanted = (values.astype(np.int64) for values in (train_labels, tracks, test_labels))
     check_labelled(f"{path} (train)", train, labels, NUM_CLASSES)
     check_labelled(f"{path} (test)", test, wanted, NUM_CLASSES)

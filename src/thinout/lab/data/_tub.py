@@ -8,7 +8,6 @@ without being unpacked.
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -111,7 +110,7 @@ def _records(path: Path, files: Mapping[PurePosixPath, bytes]) -> dict[int, dict
                 _add(path, "record", records, int(found[1]), record)
         elif file.name == "manifest.json":
             for line in _lines(path, file, content, only_objects=False):
-                deleted.update(line.get(_DELETED, ()))
+                deleted.update(_deleted(path, file, line))
     return {number: record for number, record in records.items() if number not in deleted}
 
 
@@ -139,6 +138,13 @@ def _lines(
             bad_data(where, "record", "a JSON object", type(value).__name__)
 
 
+def _deleted(path: Path, file: PurePosixPath, line: dict[str, Any]) -> list[int]:
+    indices = line.get(_DELETED, [])
+    if not isinstance(indices, list) or not all(type(index) is int for index in indices):
+        bad_data(f"{path}: {file}", _DELETED, "a list of whole numbers", repr(indices))
+    return indices
+
+
 def _index(path: Path, file: PurePosixPath, record: dict[str, Any]) -> int:
     index = record.get("_index")
     if not isinstance(index, int) or isinstance(index, bool) or index < 0:
@@ -148,7 +154,7 @@ def _index(path: Path, file: PurePosixPath, record: dict[str, Any]) -> int:
 
 def _angle(where: str, record: dict[str, Any]) -> float:
     angle = record.get("user/angle")
-    if isinstance(angle, bool) or not isinstance(angle, (int, float)) or not math.fabs(angle) <= 1:
+    if isinstance(angle, bool) or not isinstance(angle, (int, float)) or not -1 <= angle <= 1:
         bad_data(where, "user/angle", "a number in [-1, 1]", repr(angle))
     return float(angle)
 

@@ -170,9 +170,11 @@ def _checked_metric(metric: str) -> str:
 
 
 def _checked_arms(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
-    names = [arm.name for arm in arms]
     if not arms:
         bad_usage("plan", "arms", "at least one arm", "none")
+    if others := [arm for arm in arms if not isinstance(arm, Arm)]:
+        bad_usage("plan", "arms", "a sequence of Arm", repr(others[0]))
+    names = [arm.name for arm in arms]
     for name in names:
         if not _FOLDER_NAME.fullmatch(name):
             bad_usage("plan", "arms", "named with letters, digits and . _ = + -", repr(name), "Rename the arm.")
@@ -194,6 +196,8 @@ def _checked_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def _overridden(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
+    if not isinstance(overrides, Mapping):
+        bad_usage("plan", "recipe", "a mapping from fields to values", repr(overrides))
     for name in overrides:
         if name not in _RECIPE_FIELDS:
             bad_usage("plan", "recipe", "made of " + ", ".join(_RECIPE_FIELDS), repr(name))

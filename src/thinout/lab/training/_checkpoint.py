@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import pickle
@@ -15,7 +16,7 @@ from torch import Tensor
 from thinout._checks import ThinoutError
 from thinout.lab.rows import write_atomically
 
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 
 
 class CheckpointError(ThinoutError):
@@ -52,8 +53,10 @@ def write_checkpoint(path: Path, state: TrainingState) -> None:
     """Write the state atomically; raises CheckpointError where the disk refuses."""
     buffer = io.BytesIO()
     torch.save({"format": CHECKPOINT_FORMAT, **{key: getattr(state, key) for key in _FIELDS}}, buffer)
+    buffer.seek(0, io.SEEK_END)
+    buffer.write(hashlib.sha256(buffer.getbuffer()).digest())  # torch.load takes a weight with a bit turned
     try:
-        write_atomically(path, buffer.getvalue())
+        write_atomically(path, buffer.getbuffer())
     except OSError as error:
         raise CheckpointError(
             f"fit: the checkpoint {path} cannot be written ({error.strerror}). Free space."
@@ -65,7 +68,7 @@ def read_checkpoint(path: Path, identity: str) -> TrainingState | None:
     if not path.exists():
         return None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(io.BytesIO(_checked(path)), map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"fit: the checkpoint {path} cannot be read. Delete it to start again.") from error
     if not isinstance(content, dict) or content.pop("format", None) != CHECKPOINT_FORMAT:
@@ -76,6 +79,14 @@ def read_checkpoint(path: Path, identity: str) -> TrainingState | None:
             "data. Repeat that command, or choose another folder (--folder)."
         )
     return TrainingState(**content)
+
+
+def _checked(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(max(0, path.stat().st_size - hashlib.sha256().digest_size))
+        if file.read() != hashlib.sha256(content).digest():
+            raise EOFError("it is damaged, or of an older version")
+    return content
 
 
 _FIELDS = tuple(TrainingState.__dataclass_fields__)
