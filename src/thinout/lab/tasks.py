@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy.typing as npt
 import torch
@@ -19,9 +19,6 @@ from thinout._checks import bad_usage, check_choice
 from thinout.lab.metrics import binary_metrics, classification_metrics, nll_by_example
 from thinout.lab.rows import PRIMARY
 from thinout.lab.statistics import share_interval
-
-if TYPE_CHECKING:
-    from thinout.lab.case import Recipe
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -41,8 +38,8 @@ class Task(ABC):
     primary: tuple[str, ...] = ("nll", "error")
     refused: tuple[str, ...] = ()
 
-    def check_recipe(self, recipe: Recipe) -> None:
-        """Raise UsageError if a recipe asks for what this task cannot do, which would else be ignored or fail."""
+    def check_recipe(self, recipe: object) -> None:
+        """Raise UsageError if a `Recipe` asks for what this task cannot do, which would else be ignored or fail."""
         for name in self.refused:
             if value := getattr(recipe, name):
                 allowed = f"{type(value)()!r}, which is all that a task of {self.name} knows"
