@@ -328,9 +328,10 @@ def test_arbitrary_bytes_give_members_or_a_data_error(
     tmp_path_factory: pytest.TempPathFactory, noise: bytes, head: bytes
 ) -> None:
     try:
-        read(tmp_path_factory.getbasetemp(), head + noise)
+        found = read(tmp_path_factory.getbasetemp(), head + noise)
     except DataError:
         return
+    assert all(name.endswith(".wav") and isinstance(content, bytes) for name, content in found)
 
 
 @given(place=st.integers(0, 10**6), byte=st.integers(0, 255), kind=st.sampled_from(sorted(GOOD)))

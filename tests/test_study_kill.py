@@ -8,15 +8,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from _study_runs import make_study, train_or_die, without_times
+from _study_runs import made_row, make_study, train_or_die, without_times
 
 from thinout.lab.rows import read_rows, row_path
-from thinout.lab.study import LocalWorkers, run_study
+from thinout.lab.study import LocalWorkers, StudyStoppedError, run_study
 from thinout.lab.training import train_run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kill -9 and process groups are POSIX")
@@ -112,3 +113,25 @@ def test_ctrl_c_stops_at_once_and_says_how_to_go_on(tmp_path):
     assert command.returncode == 1
     assert "run_study: stopped. 0 of 6 runs are finished and kept in" in err
     wait_for(lambda: num_processes(command.pid) == 0, "end of the workers")
+
+
+def test_ctrl_c_is_heard_that_comes_just_before_the_wait(tmp_path):
+    """A signal between the last instruction and the wait does not end it, as one that another thread takes does not."""
+    handler, ended = signal.signal(signal.SIGINT, signal.default_int_handler), threading.Event()
+
+    def train(run):
+        if (run.arm.p, run.seed) == (0.0, 0):
+            ended.wait(1)  # by now the coordinator waits
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+            ended.wait(30)
+        return made_row(run)
+
+    began = time.monotonic()
+    try:
+        with ThreadPoolExecutor(1) as executor:
+            with pytest.raises(StudyStoppedError):
+                run_study(make_study(3), tmp_path / "study", executor=executor, train=train)
+            ended.set()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert time.monotonic() - began < 15

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, as_completed
+from concurrent.futures import Executor, Future
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from thinout.lab.claims._claim import Claim, ClaimError, Finding, Measurement, S
 from thinout.lab.claims._registry import find
 from thinout.lab.data import describe, require
 from thinout.lab.rows import finite, write_atomically
+from thinout.lab.study import as_they_end
 from thinout.lab.training import now, provenance_of
 
 Progress = Callable[[Claim, Measurement], None]
@@ -126,7 +127,7 @@ def _measured(
     groups = [[unit] for unit in units] if claim.is_timed else [list(units)]
     for group in groups:
         futures = {executor.submit(measure_unit, claim.id, unit, size): unit for unit in group}
-        for future in as_completed(futures):
+        for future in as_they_end(futures):
             yield futures[future], future
 
 

@@ -13,7 +13,7 @@ from thinout.lab.study._folder import (
 )
 from thinout.lab.study._plan import Study, describe_study, estimate, plan
 from thinout.lab.study._run import StudyOutcome, remaining, run_study
-from thinout.lab.study._workers import LocalWorkers, WorkerKilledError, dask_workers, num_cores
+from thinout.lab.study._workers import LocalWorkers, WorkerKilledError, as_they_end, dask_workers, num_cores
 
 __all__ = [
     "STUDY_FILE",
@@ -23,6 +23,7 @@ __all__ = [
     "StudyOutcome",
     "StudyStoppedError",
     "WorkerKilledError",
+    "as_they_end",
     "dask_workers",
     "describe_study",
     "estimate",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Executor, Future, as_completed
+from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from thinout.lab.study._folder import (
     reserved,
 )
 from thinout.lab.study._plan import Study
-from thinout.lab.study._workers import LocalWorkers, WorkerKilledError
+from thinout.lab.study._workers import LocalWorkers, WorkerKilledError, as_they_end
 from thinout.lab.training import error_text, failed_row, train_run
 
 Train = Callable[[Run], Row]
@@ -134,7 +134,7 @@ class _Coordinator:
     def make(self, runs: list[Run], train: Train, num_kept: int) -> dict[tuple[str, int], Row]:
         futures = {self.executor.submit(train_alone, train, run): run for run in runs}
         try:
-            for future in as_completed(futures):
+            for future in as_they_end(futures):
                 row = self._keep(future, futures[future])
                 self.progress(row, num_kept + len(self.made), num_kept + len(runs))
         finally:

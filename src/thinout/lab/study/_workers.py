@@ -5,19 +5,28 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from thinout._checks import check_count
 from thinout.lab.study._folder import StudyError
 
 MAX_REPEATS = 2
+T = TypeVar("T")
 
 
 class WorkerKilledError(RuntimeError):
@@ -108,6 +117,17 @@ def _die_with_coordinator(heartbeat: Connection) -> None:
     """End this process when the other end of the pipe is closed, by intent or by the death of its owner."""
     heartbeat.poll(None)
     os._exit(1)  # sys.exit would end this thread alone
+
+
+def as_they_end(futures: Collection[Future[T]]) -> Iterator[Future[T]]:
+    """Yield futures as they end, as `concurrent.futures.as_completed`, and hear Ctrl-C within a second.
+
+    A signal that comes after the last instruction before a wait, or that another thread takes, does not end the wait.
+    """
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
+        yield from done
 
 
 @contextmanager
