@@ -1,6 +1,7 @@
 """The command line as a user types it: results on standard output, one sentence and a status for everything else."""
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -21,7 +22,7 @@ import thinout
 from thinout.cli import run
 from thinout.cli._output import print_json
 from thinout.lab.rows import read_row, row_path
-from thinout.lab.study import run_study
+from thinout.lab.study import dask_workers, run_study
 from thinout.lab.training._trainer import Trainer
 
 OWN_CASE = """
@@ -529,7 +530,8 @@ def test_a_folder_of_another_study_is_refused(workplace, capsys):
     assert {path: path.read_bytes() for path in (workplace / "out" / "rows").rglob("*.json")} == before
 
 
-def test_an_unreachable_dask_scheduler_is_named(workplace, capsys):
+def test_an_unreachable_dask_scheduler_is_named(workplace, capsys, monkeypatch):
+    monkeypatch.setattr("thinout.cli._study.dask_workers", functools.partial(dask_workers, timeout=1.0))
     command = ["study", "own_case:make_case", "--seeds", "1", "--dask", "tcp://127.0.0.1:9", "--folder", "out"]
     assert run(command) == 1
     assert "tcp://127.0.0.1:9 cannot be reached" in capsys.readouterr().err

@@ -120,14 +120,16 @@ def _die_with_coordinator(heartbeat: Connection) -> None:
 
 
 def as_they_end(futures: Collection[Future[T]]) -> Iterator[Future[T]]:
-    """Yield futures as they end, as `concurrent.futures.as_completed`, and hear Ctrl-C within a second.
+    """Yield futures as they end, those that have ended meanwhile in the order given, and hear Ctrl-C within a second.
 
-    A signal that comes after the last instruction before a wait, or that another thread takes, does not end the wait.
+    A signal that comes after the last instruction before a wait, or that another thread takes, does not end the wait,
+    and `concurrent.futures.as_completed` waits for a future's end, which may be hours away.
     """
-    pending = set(futures)
+    pending = list(futures)
     while pending:
-        done, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
-        yield from done
+        done = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED).done
+        yield from (future for future in pending if future in done)
+        pending = [future for future in pending if future not in done]
 
 
 @contextmanager
